@@ -1,0 +1,15 @@
+/* base/attr.h — compiler attributes and small macros that every module uses.
+ *
+ * Includes: nothing.  Included by: all.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#define MUST_USE               __attribute__((warn_unused_result))
+#define LIKELY(x)              __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)            __builtin_expect(!!(x), 0)
+#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+#define ALWAYS_INLINE          inline __attribute__((always_inline))
+#define COUNT_OF(array)        (sizeof(array) / sizeof((array)[0]))
+
+/* One cache line on every machine that we run on; what two threads write lies on different ones. */
+enum { CACHE_LINE_BYTES = 64 };

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/clock.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <time.h>
+
+static uint64_t start_ns;     /* written once by clock_init() */
+static int64_t wall_offset_s; /* likewise */
+
+/* Written by `debugtime` of the test build only, read by every worker; no order with other data is needed
+ * because a clock that is late by one read is still a clock: relaxed. */
+static _Atomic int64_t shift_ns;
+static _Atomic uint64_t frozen_ns; /* 0: running */
+
+uint64_t clock_mono_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void clock_init(void)
+{
+    start_ns = clock_mono_ns();
+    wall_offset_s = (int64_t)time(NULL) - CLOCK_START_S;
+}
+
+static uint64_t cache_ns(void)
+{
+    const uint64_t frozen = atomic_load_explicit(&frozen_ns, memory_order_relaxed);
+    const uint64_t real = frozen != 0 ? frozen : clock_mono_ns();
+    return real - start_ns + (uint64_t)atomic_load_explicit(&shift_ns, memory_order_relaxed);
+}
+
+uint32_t clock_now_s(void)
+{
+    return (uint32_t)(cache_ns() / 1000000000u) + CLOCK_START_S;
+}
+
+int64_t clock_wall_offset_s(void)
+{
+    return wall_offset_s;
+}
+
+void clock_shift_s(int64_t shift_s)
+{
+    atomic_fetch_add_explicit(&shift_ns, shift_s * 1000000000, memory_order_relaxed);
+}
+
+void clock_freeze(void)
+{
+    atomic_store_explicit(&frozen_ns, clock_mono_ns(), memory_order_relaxed);
+}
+
+void clock_resume(void)
+{
+    atomic_store_explicit(&frozen_ns, 0, memory_order_relaxed);
+}

@@ -1,0 +1,24 @@
+/* base/num.h — decimal numbers to and from bytes, always range-checked.
+ *
+ * Includes: base.  Included by: all.  Pure.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "base/attr.h"
+#include "base/bytes.h"
+
+enum { NUM_U64_DIGITS_MAX = 20 };
+
+/* Read all of `text` as an unsigned decimal: digits only, no sign, no blank, at least one digit.
+ * Returns false (and writes nothing) on anything else or above `max`. */
+MUST_USE bool num_parse_u64(struct bytes text, uint64_t max, uint64_t *ret_value);
+/* The same with an optional leading '-'. */
+MUST_USE bool num_parse_i64(struct bytes text, int64_t *ret_value);
+
+/* Write `value` in decimal to `dst` (room for NUM_U64_DIGITS_MAX bytes, no NUL).
+ * Returns the number of digits. */
+size_t num_format_u64(uint8_t *dst, uint64_t value);
+/* The same for negative numbers; room for NUM_U64_DIGITS_MAX + 1 bytes. */
+size_t num_format_i64(uint8_t *dst, int64_t value);
+/* Decimal digits of `value`, 1..20. */
+size_t num_digits_u64(uint64_t value);

@@ -1,0 +1,78 @@
+/* opt/opt.h — the options of the server: command line, defaults, help.
+ *
+ * Every option is one row of tbl/options.def; this struct, the parser, the range checks, the error
+ * texts and the help are made from the rows.
+ *
+ * Includes: base.  Included by: stat, cmd, net, server.
+ * Threads:  filled once at the start, read by all afterwards.
+ * Memory:   opt_init() and opt_parse() keep their own copies of texts; opt_fini() frees them.
+ * I/O:      none, but for opt_report().
+ * Spec:     memcached 1.6.45, command line, -o, exit codes.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/bytes.h"
+
+/* How the text of an option is read, and the type of its field. */
+#define OPT_CTYPE_PORT     int32_t  /* 0..65535, or -1: any free one */
+#define OPT_CTYPE_COUNT    uint32_t /* decimal */
+#define OPT_CTYPE_OCTAL    uint32_t
+#define OPT_CTYPE_LEVEL    uint32_t /* decimal, 1 without a value; "no_" in front: 0 */
+#define OPT_CTYPE_REPEAT   uint32_t /* takes no value; how often it was given */
+#define OPT_CTYPE_SIZE     uint64_t /* bytes; or with a suffix k, m, g */
+#define OPT_CTYPE_SIZE_KIB uint64_t /* the text is in KiB, the field in bytes */
+#define OPT_CTYPE_SIZE_MIB uint64_t
+#define OPT_CTYPE_REAL     double
+#define OPT_CTYPE_FLAG     bool /* takes no value */
+#define OPT_CTYPE_SWITCH   bool /* takes no value; "no_" in front: false */
+#define OPT_CTYPE_CHAR     char
+#define OPT_CTYPE_TEXT     char * /* NULL: not given; min..max bytes */
+#define OPT_CTYPE_LIST     char * /* several are joined by commas */
+#define OPT_CTYPE_CHOICE   char * /* the default column names all, the first is the default */
+
+struct opts {
+#define OPT(field, kind, ...) OPT_CTYPE_##kind field;
+#define SUB(field, kind, ...) OPT_CTYPE_##kind field;
+#include "tbl/options.def"
+    bool stats_detail; /* -D was given: `stats detail` starts switched on */
+};
+
+enum opt_action {
+    OPT_RUN,     /* go on and serve */
+    OPT_HELP,    /* -h */
+    OPT_VERSION, /* -V */
+    OPT_REFUSED, /* `text` says what was wrong and what is allowed */
+};
+
+enum { OPT_TEXT_BYTES = 512 };
+
+struct opt_result {
+    enum opt_action action;
+    int exit_code;             /* of the process, unless OPT_RUN: 0, 1 or 64 as memcached's */
+    char text[OPT_TEXT_BYTES]; /* a line without its end; empty unless OPT_REFUSED */
+};
+
+/* Fill in all defaults. Returns 0 or -ENOMEM. Owns: texts, free them with opt_fini(). */
+MUST_USE int opt_init(struct opts *opts);
+void opt_fini(struct opts *opts); /* also after a failed opt_init() or a refused opt_parse() */
+
+/* Apply a command line to `opts` (after opt_init), argument by argument, and stop at the first bad one,
+ * -h or -V; then check what concerns several options. */
+void opt_parse(struct opts *opts, int argc, char *const argv[], struct opt_result *ret_result);
+
+/* Print the help or the version to stdout, or the refusal to stderr. The only I/O of this module.
+ * Returns the exit code. */
+int opt_report(const struct opt_result *result);
+
+/* One address of -l, or of a name without a port. */
+struct opt_listen {
+    char host[256]; /* name or address without brackets; "*": all of this machine */
+    int32_t port;   /* -1: the one of -p */
+};
+
+/* Take the next address off the front of `rest`, the text of opts->listen.
+ * Returns 1; 0 at the end; -EINVAL when it is malformed (never after opt_parse() went well). */
+int opt_listen_next(struct bytes *rest, struct opt_listen *ret_listen);

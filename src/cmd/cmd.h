@@ -1,0 +1,101 @@
+/* cmd/cmd.h — commands: a request and the store in, an answer out.
+ *
+ * The session parses what one read brought, lets cmd hash and prefetch every request of the batch, and then
+ * runs them in order:
+ *
+ *     for each: cmd_prefetch_bucket()    for each: cmd_prefetch_item()    for each: cmd_run()
+ *
+ * A value that is not whole in the input goes through an upload:
+ *
+ *     cmd_upload_begin ──true──► fill store_upload_space() until it is empty, read 2 end bytes, cmd_upload_end
+ *           │                        │ store_upload_fill fails: cmd_upload_fail
+ *           └─false: the request does not take it ▼
+ *                       swallow the rest of value_bytes + 2, then cmd_run(ctx, &upload->req)
+ *
+ * Includes: base, opt, stat, proto, store.  Included by: server.
+ * Threads:  one cmd_ctx per worker; the store_thread must be online.
+ * Memory:   none of its own but `struct cmd_upload`, which the session keeps.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "base/out.h"
+#include "proto/request.h"
+#include "store/store.h"
+
+struct cmd_prefixes; /* cmd/prefix.h: counters of `stats detail` */
+struct opts;
+struct stat_block;
+
+enum {
+    CMD_OUT_BYTES_MAX = 256 * 1024, /* high-water mark of pending answers, blobs included */
+    CMD_KEYS_CHUNK = 32,            /* keys of a multiget that are prefetched together */
+    CMD_COPY_BYTES_MAX = 16 * 1024, /* larger values are sent from where they lie */
+};
+
+/* What only the server knows or may do. `arg` is cmd_ctx.server_arg; any may be NULL (tests). */
+struct cmd_server_ops {
+    /* Append `STAT name value` lines, without the END. */
+    void (*stats_general)(void *arg, struct out *out);
+    void (*stats_settings)(void *arg, struct out *out);
+    void (*stats_conns)(void *arg, struct out *out);
+    void (*stats_reset)(void *arg); /* every worker's counters and the store's */
+    bool (*memory_set)(void *arg, uint64_t memory_bytes); /* false: not possible */
+    void (*verbosity_set)(void *arg, unsigned level);
+    void (*shutdown)(void *arg, bool graceful);
+};
+
+/* The server's switches that commands ask for, filled from the options at start. */
+struct cmd_config {
+    bool flush_disabled;   /* -F */
+    bool dump_disabled;    /* -X */
+    bool shutdown_enabled; /* -A */
+    const char *version;   /* what `version` says */
+};
+
+struct cmd_ctx {
+    struct store *store;
+    struct store_thread *thread;
+    struct stat_block *stats; /* this worker's */
+    struct out *out;          /* answers of the connection being served */
+    const struct opts *opts;
+    const struct cmd_config *config;
+    struct cmd_prefixes *prefixes; /* shared by all workers; NULL: no `stats detail` */
+    uint32_t now_s;                /* read once per loop turn */
+    const struct cmd_server_ops *server;
+    void *server_arg;
+};
+
+enum cmd_rc {
+    CMD_OK,    /* answered, or quiet */
+    CMD_AGAIN, /* stopped at CMD_OUT_BYTES_MAX: flush, then cmd_run() again with the same request */
+    CMD_CLOSE, /* flush, then close */
+};
+
+/* First and second step of a batch. Hints: a request without a key is fine. The first one also
+ * computes req->hash. */
+void cmd_prefetch_bucket(struct cmd_ctx *ctx, struct proto_request *req);
+void cmd_prefetch_item(struct cmd_ctx *ctx, const struct proto_request *req);
+
+/* Run a request; with has_value, `value` (or `value_bad`) has been set. Also answers req->error. */
+MUST_USE enum cmd_rc cmd_run(struct cmd_ctx *ctx, struct proto_request *req);
+
+/* A request whose value is on its way. Holds no pointer into the input, but into itself: it must stay in place. */
+struct cmd_upload {
+    struct store_upload *upload; /* NULL: nothing to fill */
+    struct proto_request req;
+    uint8_t text[PROTO_KEY_BYTES_MAX + PROTO_OPAQUE_BYTES_MAX];
+};
+
+/* Begin the upload of req's value (has_value is set) and copy into *ret_upload what is needed of
+ * the request; the input may be dropped afterwards. Returns true: fill ret_upload->upload. Returns false:
+ * swallow value_bytes + 2 bytes, then cmd_run(ctx, &ret_upload->req) answers.
+ * Owns: on true, until cmd_upload_end(), cmd_upload_fail() or cmd_upload_abort(). */
+MUST_USE bool cmd_upload_begin(struct cmd_ctx *ctx, const struct proto_request *req,
+                               struct cmd_upload *ret_upload);
+/* The value is complete; `terminated`: its 2 end bytes were CR LF. Stores and answers. */
+MUST_USE enum cmd_rc cmd_upload_end(struct cmd_ctx *ctx, struct cmd_upload *upload,
+                                    bool terminated);
+/* store_upload_fill() failed: swallow what remains, then cmd_run(ctx, &upload->req) answers. */
+void cmd_upload_fail(struct cmd_ctx *ctx, struct cmd_upload *upload);
+/* The connection is gone. NULL upload->upload is fine. */
+void cmd_upload_abort(struct cmd_upload *upload);

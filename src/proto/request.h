@@ -1,0 +1,101 @@
+/* proto/request.h — one parsed request, whatever protocol it came by.
+ *
+ * Includes: base, tbl/commands.def.  Included by: gate, cmd, server.  Pure data.
+ * Memory:   `key`, `rest`, `value` and `opaque` point into the input; a request is valid as long as those bytes
+ *           stay where they are. It may be copied freely (no pointer into itself).
+ * SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "base/attr.h"
+#include "base/bytes.h"
+
+enum {
+    PROTO_KEY_BYTES_MAX = 250,
+    PROTO_LINE_BYTES_MAX = 2048,                  /* without LF, unless get or gets */
+    PROTO_GET_LINE_BYTES_MAX = 1024 * 1024,       /* without LF, get and gets */
+    PROTO_VALUE_BYTES_MAX = 0x7fffffff - 2,       /* what a length may say at all */
+    PROTO_META_FLAGS_MAX = 18,                    /* 20 tokens less word and key */
+    PROTO_OPAQUE_BYTES_MAX = 31,                  /* 32 with the letter */
+    PROTO_KEY_BINARY_BYTES_MAX = 250 / 4 * 3 + 3, /* decoded from base64 */
+    PROTO_KEY_TEXT_BYTES_MAX = (250 + 2) / 3 * 4, /* encoded to base64 */
+};
+
+enum proto_cmd {
+#define COMMAND(ID, word, SHAPE, args_min, CLASS, handler) PROTO_CMD_##ID,
+#include "tbl/commands.def"
+#undef COMMAND
+    PROTO_CMD_NONE, /* unknown word or unreadable line: `error` is set */
+};
+enum { PROTO_CMD_COUNT = PROTO_CMD_NONE };
+
+/* How a command's line is read; every shape but LINE begins with a key (TOUCH_KEYS: after the exptime). */
+enum proto_shape {
+    PROTO_SHAPE_KEYS,       /* key+                              → key, rest */
+    PROTO_SHAPE_TOUCH_KEYS, /* exptime key+                      → exptime, key, rest */
+    PROTO_SHAPE_STORE, /* key flags exptime bytes           → client_flags, exptime, value_bytes */
+    PROTO_SHAPE_CAS,   /* the same and a CAS unique         → compare_cas, too */
+    PROTO_SHAPE_KEY,   /* key                               → key */
+    PROTO_SHAPE_NUMBER,     /* key n                             → delta */
+    PROTO_SHAPE_EXPTIME,    /* key exptime                       → exptime */
+    PROTO_SHAPE_META,       /* key flag*                         → meta */
+    PROTO_SHAPE_META_VALUE, /* key bytes flag*                   → meta, value_bytes */
+    PROTO_SHAPE_LINE, /* anything                          → rest: all that follows the word */
+};
+
+/* What a command asks of who sends it; the gate decides by it. */
+enum proto_class { PROTO_CLASS_READ, PROTO_CLASS_WRITE, PROTO_CLASS_ADMIN };
+
+/* Meta flags, a bit per letter: PROTO_FLAG('v'). */
+#define PROTO_FLAG(letter) (1ull << ((letter) - 'A'))
+
+struct proto_meta {
+    uint64_t flags; /* PROTO_FLAG() of every letter given */
+    uint64_t explicit_cas;
+    uint64_t initial;        /* J */
+    struct bytes opaque;     /* O, without the letter; may be empty */
+    int32_t vivify_exptime;  /* N */
+    int32_t recache_exptime; /* R */
+    uint8_t mode;            /* first byte of M's token; 0 without */
+    uint8_t letter_count;
+    char letters[PROTO_META_FLAGS_MAX]; /* in request order */
+};
+
+struct proto_request {
+    enum proto_cmd cmd;
+    bool noreply;         /* say nothing at all, errors included (never set by meta's q) */
+    bool has_value;       /* a data block of value_bytes + 2 bytes follows the line */
+    bool value_bad;       /* set by the session: the block does not end in CR LF */
+    bool key_base64;      /* `key` is base64 of the real key (meta b) and known to be readable */
+    bool hashed;          /* `hash` belongs to `key`; cmd's own */
+    bool close;           /* the answer is the last one of this connection */
+    bool begun;           /* cmd_run() has answered a part of it; cmd's own */
+    uint64_t hash;        /* cmd's own */
+    struct bytes key;     /* the first key as it stands in the line; keys that follow: `rest` */
+    struct bytes rest;    /* what follows the first key, or (LINE) the word; line end excluded */
+    const char *error;    /* not NULL: the answer, without its line end; no other effect */
+    struct bytes value;   /* set by the session when the whole block is in the input */
+    uint64_t value_bytes; /* of the data block, without its 2 end bytes */
+    uint64_t compare_cas; /* cas; meta C */
+    uint64_t delta;       /* incr, decr; meta D, 1 without */
+    int32_t exptime;      /* as on the wire; meta T */
+    uint32_t client_flags;
+    struct proto_meta meta;
+};
+
+/* A row of tbl/commands.def. */
+struct proto_command {
+    char word[16]; /* padded with NUL */
+    uint8_t word_bytes;
+    uint8_t args_min;
+    uint8_t shape; /* enum proto_shape */
+    uint8_t verb_class; /* enum proto_class */
+};
+extern const struct proto_command proto_commands[PROTO_CMD_COUNT];
+
+static inline bool proto_meta_has(const struct proto_request *req, char letter)
+{
+    return (req->meta.flags & PROTO_FLAG(letter)) != 0;
+}
+
+/* Cut the next token (up to a space) off the front of `*rest`. Returns false when none is left. */
+MUST_USE bool proto_token_next(struct bytes *rest, struct bytes *ret_token);

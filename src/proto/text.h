@@ -1,0 +1,22 @@
+/* proto/text.h — parser of the text protocol, classic and meta commands: a line in, a request out.
+ *
+ * Includes: base, proto/request.h.  Included by: server.  Pure: no socket, no store, no clock.
+ * Threads:  any.
+ * Memory:   none of its own; the request points into the input.
+ * Spec:     memcached doc/protocol.txt; lines end in LF or CR LF; the space is the only separator.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "proto/request.h"
+
+enum proto_rc {
+    PROTO_OK,    /* a line was read; it may be erroneous: req->error */
+    PROTO_MORE,  /* no complete line yet */
+    PROTO_CLOSE, /* not our protocol, or a line without an end: send req->error if any, then close */
+};
+
+/* Parse one line at the start of `in`. The line's bytes, line end included, are counted in *ret_used (PROTO_OK
+ * only); a data block, when req->has_value, begins there. PROTO_MORE writes nothing.
+ * A request with `error` and `has_value` is answered after its data block has been swallowed. */
+MUST_USE enum proto_rc proto_text_parse(struct bytes in, struct proto_request *ret_req,
+                                        size_t *ret_used);

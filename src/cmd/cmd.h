@@ -1,16 +1,16 @@
 /* cmd/cmd.h — commands: a request and the store in, an answer out.
  *
- * The session parses what one read brought, lets cmd hash and prefetch every request of the batch, and then
- * runs them in order:
+ * The session parses what one read brought, lets cmd hash and prefetch every request of the
+ * batch, and then runs them in order:
  *
  *     for each: cmd_prefetch_bucket()    for each: cmd_prefetch_item()    for each: cmd_run()
  *
  * A value that is not whole in the input goes through an upload:
  *
- *     cmd_upload_begin ──true──► fill store_upload_space() until it is empty, read 2 end bytes, cmd_upload_end
- *           │                        │ store_upload_fill fails: cmd_upload_fail
- *           └─false: the request does not take it ▼
- *                       swallow the rest of value_bytes + 2, then cmd_run(ctx, &upload->req)
+ *     cmd_upload_begin ─true─► fill store_upload_space() until full ─► read 2 bytes ─► cmd_upload_end
+ *           │                    │ store_upload_fill() fails: cmd_upload_fail
+ *           └─false (not taken)  ▼
+ *                swallow the rest of value_bytes + 2, then cmd_run(ctx, &upload->req)
  *
  * Includes: base, opt, stat, proto, store.  Included by: server.
  * Threads:  one cmd_ctx per worker; the store_thread must be online.
@@ -44,13 +44,7 @@ struct cmd_server_ops {
     void (*shutdown)(void *arg, bool graceful);
 };
 
-/* The server's switches that commands ask for, filled from the options at start. */
-struct cmd_config {
-    bool flush_disabled;   /* -F */
-    bool dump_disabled;    /* -X */
-    bool shutdown_enabled; /* -A */
-    const char *version;   /* what `version` says */
-};
+#define CMD_VERSION "1.6.45" /* the release whose answers we give */
 
 struct cmd_ctx {
     struct store *store;
@@ -58,7 +52,6 @@ struct cmd_ctx {
     struct stat_block *stats; /* this worker's */
     struct out *out;          /* answers of the connection being served */
     const struct opts *opts;
-    const struct cmd_config *config;
     struct cmd_prefixes *prefixes; /* shared by all workers; NULL: no `stats detail` */
     uint32_t now_s;                /* read once per loop turn */
     const struct cmd_server_ops *server;
@@ -79,7 +72,8 @@ void cmd_prefetch_item(struct cmd_ctx *ctx, const struct proto_request *req);
 /* Run a request; with has_value, `value` (or `value_bad`) has been set. Also answers req->error. */
 MUST_USE enum cmd_rc cmd_run(struct cmd_ctx *ctx, struct proto_request *req);
 
-/* A request whose value is on its way. Holds no pointer into the input, but into itself: it must stay in place. */
+/* A request whose value is on its way. Holds no pointer into the input, but into itself: it must
+ * stay in place. */
 struct cmd_upload {
     struct store_upload *upload; /* NULL: nothing to fill */
     struct proto_request req;
@@ -87,8 +81,9 @@ struct cmd_upload {
 };
 
 /* Begin the upload of req's value (has_value is set) and copy into *ret_upload what is needed of
- * the request; the input may be dropped afterwards. Returns true: fill ret_upload->upload. Returns false:
- * swallow value_bytes + 2 bytes, then cmd_run(ctx, &ret_upload->req) answers.
+ * the request; the input may be dropped afterwards.
+ * Returns true: fill ret_upload->upload. Returns false: swallow value_bytes + 2 bytes, then
+ * cmd_run(ctx, &ret_upload->req) answers.
  * Owns: on true, until cmd_upload_end(), cmd_upload_fail() or cmd_upload_abort(). */
 MUST_USE bool cmd_upload_begin(struct cmd_ctx *ctx, const struct proto_request *req,
                                struct cmd_upload *ret_upload);

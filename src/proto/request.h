@@ -1,8 +1,8 @@
 /* proto/request.h — one parsed request, whatever protocol it came by.
  *
  * Includes: base, tbl/commands.def.  Included by: gate, cmd, server.  Pure data.
- * Memory:   `key`, `rest`, `value` and `opaque` point into the input; a request is valid as long as those bytes
- *           stay where they are. It may be copied freely (no pointer into itself).
+ * Memory:   `key`, `rest`, `value` and `opaque` point into the input; a request is valid as long as
+ *           those bytes stay where they are. It may be copied freely (no pointer into itself).
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
@@ -28,7 +28,7 @@ enum proto_cmd {
 };
 enum { PROTO_CMD_COUNT = PROTO_CMD_NONE };
 
-/* How a command's line is read; every shape but LINE begins with a key (TOUCH_KEYS: after the exptime). */
+/* How a command's line is read. Every shape but LINE and ARGS has a key. */
 enum proto_shape {
     PROTO_SHAPE_KEYS,       /* key+                              → key, rest */
     PROTO_SHAPE_TOUCH_KEYS, /* exptime key+                      → exptime, key, rest */

@@ -1,4 +1,4 @@
-/* proto/text.h — parser of the text protocol, classic and meta commands: a line in, a request out.
+/* proto/text.h — parser of the text protocol, classic and meta: a line in, a request out.
  *
  * Includes: base, proto/request.h.  Included by: server.  Pure: no socket, no store, no clock.
  * Threads:  any.
@@ -15,8 +15,9 @@ enum proto_rc {
     PROTO_CLOSE, /* not our protocol, or a line without an end: send req->error if any, then close */
 };
 
-/* Parse one line at the start of `in`. The line's bytes, line end included, are counted in *ret_used (PROTO_OK
- * only); a data block, when req->has_value, begins there. PROTO_MORE writes nothing.
+/* Parse one line at the start of `in`. The line's bytes, line end included, are counted in
+ * *ret_used (PROTO_OK only); a data block, when req->has_value, begins there. PROTO_MORE writes
+ * nothing.
  * A request with `error` and `has_value` is answered after its data block has been swallowed. */
 MUST_USE enum proto_rc proto_text_parse(struct bytes in, struct proto_request *ret_req,
                                         size_t *ret_used);

@@ -6,15 +6,19 @@
  * Includes: base.  Included by: stat, cmd, net, server.
  * Threads:  filled once at the start, read by all afterwards.
  * Memory:   opt_init() and opt_parse() keep their own copies of texts; opt_fini() frees them.
- * I/O:      none, but for opt_report().
+ * I/O:      none, but for opt_report() and opt_print_help().
  * Spec:     memcached 1.6.45, command line, -o, exit codes.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/attr.h"
 #include "base/bytes.h"
+
+/* The release whose behaviour we keep; scripts look for it. */
+#define OPT_MEMCACHED_VERSION "1.6.45"
 
 /* How the text of an option is read, and the type of its field. */
 #define OPT_CTYPE_PORT     int32_t  /* 0..65535, or -1: any free one */
@@ -66,6 +70,8 @@ void opt_parse(struct opts *opts, int argc, char *const argv[], struct opt_resul
 /* Print the help or the version to stdout, or the refusal to stderr. The only I/O of this module.
  * Returns the exit code. */
 int opt_report(const struct opt_result *result);
+/* What -h prints; at most 80 columns. */
+void opt_print_help(FILE *file);
 
 /* One address of -l, or of a name without a port. */
 struct opt_listen {

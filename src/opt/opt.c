@@ -1,0 +1,253 @@
+/* opt/opt.c — walks over a command line, finds the rows, checks what concerns several options.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include "opt/opt.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "opt/opt_priv.h"
+
+bool opt_refuse(struct opt_parse *parse, int exit_code, const char *format, ...)
+{
+    parse->result->action = OPT_REFUSED;
+    parse->result->exit_code = exit_code;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(parse->result->text, sizeof(parse->result->text), format, args);
+    va_end(args);
+    return false;
+}
+
+static void finish(struct opt_parse *parse, enum opt_action action)
+{
+    *parse->result = (struct opt_result){.action = action};
+}
+
+/* ── sub-options ──────────────────────────────────────────────────────────────────────────── */
+
+static bool subs_parse(struct opt_parse *parse, const char *list);
+
+/* A row's own name, or "no_" and the name of something that can be switched off. */
+static bool sub_matches(const struct opt_row *row, struct bytes name, bool *ret_negated)
+{
+    if (row->type != OPT_ROW_SUB && row->type != OPT_ROW_PRESET)
+        return false;
+    *ret_negated = false;
+    if (bytes_is(name, row->name))
+        return true;
+    *ret_negated = true;
+    return (row->kind == OPT_KIND_SWITCH || row->kind == OPT_KIND_LEVEL) &&
+           bytes_starts(name, bytes_str("no_")) && bytes_is(bytes_skip(name, 3), row->name);
+}
+
+/* Apply one "name" or "name=value". Like memcached, a value for something that takes none is
+ * ignored. */
+static bool sub_parse(struct opt_parse *parse, const char *text)
+{
+    const struct bytes name = bytes_of(text, strcspn(text, "="));
+    const char *value = text[name.len] == '=' ? text + name.len + 1 : NULL;
+    for (size_t i = 0; i < opt_row_count; i++) {
+        const struct opt_row *row = &opt_rows[i];
+        bool negated;
+        if (!sub_matches(row, name, &negated))
+            continue;
+        if (row->type == OPT_ROW_PRESET)
+            return subs_parse(parse, row->dflt);
+        if (!negated)
+            return opt_value_set(parse, row, value);
+        opt_value_clear(parse->opts, row);
+        return true;
+    }
+    return opt_refuse(parse, 1, "-o: Illegal suboption '%.100s'; matted -h lists those that exist",
+                      text);
+}
+
+static bool subs_parse(struct opt_parse *parse, const char *list)
+{
+    list += strspn(list, " \t");
+    char *copy = strdup(list);
+    if (copy == NULL)
+        return opt_refuse(parse, EX_OSERR, "out of memory");
+    bool ok = true;
+    char *rest = copy;
+    for (char *item; ok && (item = strsep(&rest, ",")) != NULL;)
+        if (item[0] != '\0')
+            ok = sub_parse(parse, item);
+    free(copy);
+    return ok;
+}
+
+/* ── options ──────────────────────────────────────────────────────────────────────────────── */
+
+/* Apply an option; `value` is NULL when there was none. Returns false to stop. */
+static bool row_apply(struct opt_parse *parse, const struct opt_row *row, const char *value)
+{
+    if (row->type == OPT_ROW_OPT)
+        return opt_value_set(parse, row, value);
+    switch (row->letter) {
+    case 'h':
+        finish(parse, OPT_HELP);
+        return false;
+    case 'V':
+        finish(parse, OPT_VERSION);
+        return false;
+    default: /* 'o' */
+        if (value == NULL)
+            return opt_refuse(parse, 1, "-o needs a list of sub-options; matted -h lists them");
+        return subs_parse(parse, value);
+    }
+}
+
+static bool row_has_value(const struct opt_row *row)
+{
+    return row->letter == 'o' || opt_kind_has_value(row->kind);
+}
+
+static bool row_is_option(const struct opt_row *row)
+{
+    return row->type == OPT_ROW_OPT || row->type == OPT_ROW_ACTION;
+}
+
+static const struct opt_row *row_by_letter(char letter)
+{
+    for (size_t i = 0; i < opt_row_count; i++)
+        if (row_is_option(&opt_rows[i]) && opt_rows[i].letter == letter)
+            return &opt_rows[i];
+    return NULL;
+}
+
+/* The row with this long name, or the only one that begins with it. */
+static const struct opt_row *row_by_name(struct bytes name)
+{
+    const struct opt_row *found = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < opt_row_count; i++) {
+        const struct opt_row *row = &opt_rows[i];
+        if (!row_is_option(row) || row->name[0] == '\0')
+            continue;
+        if (bytes_is(name, row->name))
+            return row;
+        if (name.len > 0 && bytes_starts(bytes_str(row->name), name)) {
+            found = row;
+            count++;
+        }
+    }
+    return count == 1 ? found : NULL;
+}
+
+/* Arguments not looked at yet. */
+struct args {
+    int left;
+    char *const *next;
+};
+
+static const char *args_take(struct args *args)
+{
+    if (args->left == 0)
+        return NULL;
+    args->left--;
+    return *args->next++;
+}
+
+/* --name, --name=value, --name value */
+static bool long_parse(struct opt_parse *parse, const char *text, struct args *args)
+{
+    const struct bytes name = bytes_of(text, strcspn(text, "="));
+    const char *value = text[name.len] == '=' ? text + name.len + 1 : NULL;
+    const struct opt_row *row = row_by_name(name);
+    if (row == NULL)
+        return opt_refuse(parse, 1, "unknown option --%.*s; matted -h lists those that exist",
+                          (int)(name.len < 100 ? name.len : 100), text);
+    if (value != NULL && !row_has_value(row))
+        return opt_refuse(parse, 1, "-%c, --%s takes no value", row->letter, row->name);
+    if (value == NULL && row_has_value(row))
+        value = args_take(args);
+    return row_apply(parse, row, value);
+}
+
+/* -v, -vvd, -p1, -p 1 */
+static bool letters_parse(struct opt_parse *parse, const char *letters, struct args *args)
+{
+    for (; *letters != '\0'; letters++) {
+        const struct opt_row *row = row_by_letter(*letters);
+        if (row == NULL)
+            return opt_refuse(parse, 1, "unknown option -%c; matted -h lists those that exist",
+                              *letters);
+        if (row_has_value(row))
+            return row_apply(parse, row, letters[1] != '\0' ? letters + 1 : args_take(args));
+        if (!row_apply(parse, row, NULL))
+            return false;
+    }
+    return true;
+}
+
+static bool arg_parse(struct opt_parse *parse, const char *text, struct args *args)
+{
+    if (strncmp(text, "--", 2) == 0 && text[2] != '\0')
+        return long_parse(parse, text + 2, args);
+    if (text[0] == '-' && text[1] != '-' && text[1] != '\0')
+        return letters_parse(parse, text + 1, args);
+    if (strcmp(text, "--") == 0 && (text = args_take(args)) == NULL)
+        return true;
+    return opt_refuse(parse, EX_USAGE, "'%.100s' is not an option; all settings are options", text);
+}
+
+/* ── what concerns several options ────────────────────────────────────────────────────────── */
+
+static bool given(const struct opt_parse *parse, char letter)
+{
+    return parse->given[row_by_letter(letter) - opt_rows];
+}
+
+static void together_check(struct opt_parse *parse)
+{
+    struct opts *opts = parse->opts;
+    const uint64_t item_bytes_max = opts->memory_limit_bytes / 2;
+    if (opts->max_item_bytes > item_bytes_max && !given(parse, 'I'))
+        opts->max_item_bytes = item_bytes_max; /* -m 1 alone shall work */
+    if (opts->max_item_bytes > item_bytes_max)
+        opt_refuse(parse, EX_USAGE,
+                   "-I, --max-item-size: %llu bytes is more than half of the memory limit (-m); "
+                   "allowed: at most %llu",
+                   (unsigned long long)opts->max_item_bytes, (unsigned long long)item_bytes_max);
+    else if (opts->hot_lru_pct + opts->warm_lru_pct > 80)
+        opt_refuse(parse, EX_USAGE,
+                   "-o hot_lru_pct and warm_lru_pct: %u and %u; allowed: 80 at most together",
+                   opts->hot_lru_pct, opts->warm_lru_pct);
+    opts->stats_detail = given(parse, 'D');
+}
+
+/* ── interface ────────────────────────────────────────────────────────────────────────────── */
+
+int opt_init(struct opts *opts)
+{
+    *opts = (struct opts){0};
+    int rc = 0;
+    for (size_t i = 0; i < opt_row_count && rc == 0; i++)
+        rc = opt_value_default(opts, &opt_rows[i]);
+    return rc;
+}
+
+void opt_fini(struct opts *opts)
+{
+    for (size_t i = 0; i < opt_row_count; i++) {
+        const enum opt_kind kind = opt_rows[i].kind;
+        if (kind == OPT_KIND_TEXT || kind == OPT_KIND_LIST || kind == OPT_KIND_CHOICE)
+            free(*(char **)(void *)((char *)opts + opt_rows[i].offset));
+    }
+    *opts = (struct opts){0};
+}
+
+void opt_parse(struct opts *opts, int argc, char *const argv[], struct opt_result *ret_result)
+{
+    struct opt_parse parse = {.opts = opts, .result = ret_result};
+    finish(&parse, OPT_RUN);
+    struct args args = {.left = argc > 0 ? argc - 1 : 0, .next = argv + 1};
+    const char *text;
+    while ((text = args_take(&args)) != NULL)
+        if (!arg_parse(&parse, text, &args))
+            return;
+    together_check(&parse);
+}

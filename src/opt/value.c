@@ -1,0 +1,350 @@
+/* opt/value.c — the one setter: text of an option to its field, for defaults and command line.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "base/num.h"
+#include "opt/opt_priv.h"
+
+enum { LABEL_BYTES = 64, RANGE_BYTES = 256 };
+
+/* ── words of a refusal ───────────────────────────────────────────────────────────────────── */
+
+/* "-c, --conn-limit", "-D" or "-o idle_timeout" */
+static void label_format(char dst[LABEL_BYTES], const struct opt_row *row)
+{
+    if (row->type == OPT_ROW_SUB)
+        snprintf(dst, LABEL_BYTES, "-o %s", row->name);
+    else if (row->name[0] == '\0')
+        snprintf(dst, LABEL_BYTES, "-%c", row->letter);
+    else
+        snprintf(dst, LABEL_BYTES, "-%c, --%s", row->letter, row->name);
+}
+
+/* memcached ends with 64 on a bad protocol or item size, with 1 on any other bad value. */
+static int exit_code_of(const struct opt_row *row)
+{
+    return row->letter == 'B' || row->letter == 'I' ? EX_USAGE : 1;
+}
+
+static bool refuse_value(struct opt_parse *parse, const struct opt_row *row, const char *text,
+                         const char *what, const char *allowed)
+{
+    char label[LABEL_BYTES];
+    label_format(label, row);
+    return opt_refuse(parse, exit_code_of(row), "%s: '%.100s' %s; allowed: %s", label, text, what,
+                      allowed);
+}
+
+/* ── numbers ──────────────────────────────────────────────────────────────────────────────── */
+
+/* What a bare number of this kind counts. */
+static uint64_t unit_of(enum opt_kind kind)
+{
+    return kind == OPT_KIND_SIZE_KIB ? 1024 : kind == OPT_KIND_SIZE_MIB ? 1024 * 1024 : 1;
+}
+
+/* Take a suffix k, m or g off the end of `text` and return what it stands for. */
+static uint64_t suffix_take(struct bytes *text)
+{
+    static const char letters[] = "kmg";
+    if (text->len < 2)
+        return 1;
+    const char *letter = strchr(letters, text->ptr[text->len - 1] | 0x20);
+    if (letter == NULL)
+        return 1;
+    text->len--;
+    return 1024ull << (10 * (letter - letters));
+}
+
+static bool octal_parse(const char *text, double *ret_value)
+{
+    char *end;
+    if (text[0] < '0' || text[0] > '7' || strlen(text) > 10)
+        return false;
+    *ret_value = (double)strtoul(text, &end, 8);
+    return *end == '\0';
+}
+
+static bool real_parse(const char *text, double *ret_value)
+{
+    char *end;
+    const double value = strtod(text, &end);
+    if (end == text || *end != '\0' || !isfinite(value))
+        return false;
+    *ret_value = value;
+    return true;
+}
+
+/* Read a number of any kind, in the unit of the field. A double holds every size up to 2^53. */
+static bool number_parse(const struct opt_row *row, const char *text, double *ret_value)
+{
+    if (row->kind == OPT_KIND_REAL)
+        return real_parse(text, ret_value);
+    if (row->kind == OPT_KIND_OCTAL)
+        return octal_parse(text, ret_value);
+    if (row->kind == OPT_KIND_PORT && strcmp(text, "-1") == 0) {
+        *ret_value = -1;
+        return true;
+    }
+    struct bytes digits = bytes_str(text);
+    const uint64_t unit = row->kind == OPT_KIND_SIZE ? suffix_take(&digits) : unit_of(row->kind);
+    uint64_t value;
+    if (!num_parse_u64(digits, UINT64_MAX / unit, &value))
+        return false;
+    *ret_value = (double)(value * unit);
+    return true;
+}
+
+static void number_store(struct opts *opts, const struct opt_row *row, double value)
+{
+    void *field = (char *)opts + row->offset;
+    if (row->kind == OPT_KIND_REAL)
+        *(double *)field = value;
+    else if (row->kind == OPT_KIND_PORT)
+        *(int32_t *)field = (int32_t)value;
+    else if (row->kind == OPT_KIND_SIZE || unit_of(row->kind) > 1)
+        *(uint64_t *)field = (uint64_t)value;
+    else
+        *(uint32_t *)field = (uint32_t)value;
+}
+
+static void number_range_format(char dst[RANGE_BYTES], const struct opt_row *row)
+{
+    const double unit = (double)unit_of(row->kind);
+    double dflt = row->min;
+    (void)number_parse(row, row->dflt, &dflt);
+    const char *also = row->kind == OPT_KIND_PORT && row->max > 0 ? ", or -1" : "";
+    const char *suffix = row->kind == OPT_KIND_SIZE       ? " bytes, or with k, m, g"
+                         : row->kind == OPT_KIND_SIZE_KIB ? " (KiB)"
+                         : row->kind == OPT_KIND_SIZE_MIB ? " (MiB)"
+                                                          : "";
+    if (row->min >= row->max)
+        snprintf(dst, RANGE_BYTES, "%.15g (%s)", row->min, row->help);
+    else if (row->kind == OPT_KIND_OCTAL)
+        snprintf(dst, RANGE_BYTES, "0..%o, octal", (unsigned)row->max);
+    else if (dflt < row->min)
+        snprintf(dst, RANGE_BYTES, "%s, or %.15g..%.15g%s", row->dflt, row->min / unit,
+                 row->max / unit, suffix);
+    else
+        snprintf(dst, RANGE_BYTES, "%.15g..%.15g%s%s", row->min / unit, row->max / unit, suffix,
+                 also);
+}
+
+static bool number_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
+{
+    char range[RANGE_BYTES];
+    number_range_format(range, row);
+    double value, dflt;
+    if (!number_parse(row, text, &value))
+        return refuse_value(parse, row, text, "is not a number", range);
+    const bool is_default = number_parse(row, row->dflt, &dflt) && value >= dflt && value <= dflt;
+    const bool is_any_port = row->kind == OPT_KIND_PORT && value < 0 && row->max > 0;
+    if ((value < row->min || value > row->max) && !is_default && !is_any_port)
+        return refuse_value(parse, row, text, "is out of range", range);
+    number_store(parse->opts, row, value);
+    return true;
+}
+
+/* ── texts ────────────────────────────────────────────────────────────────────────────────── */
+
+/* Replace the text of a field by a copy of `text`; NULL: by nothing. */
+static int text_store(struct opts *opts, const struct opt_row *row, struct bytes text)
+{
+    char **field = (char **)(void *)((char *)opts + row->offset);
+    char *copy = NULL;
+    if (text.ptr != NULL) {
+        copy = strndup((const char *)text.ptr, text.len);
+        if (copy == NULL)
+            return -ENOMEM;
+    }
+    free(*field);
+    *field = copy;
+    return 0;
+}
+
+static bool text_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
+{
+    const double len = (double)strlen(text);
+    if (len < row->min || len > row->max) {
+        char range[RANGE_BYTES];
+        snprintf(range, sizeof(range), "%.0f..%.0f bytes", row->min, row->max);
+        return refuse_value(parse, row, text, len > 0 ? "is too long" : "is empty", range);
+    }
+    if (text_store(parse->opts, row, bytes_str(text)) < 0)
+        return opt_refuse(parse, EX_OSERR, "out of memory");
+    return true;
+}
+
+static bool list_is_valid(const char *text)
+{
+    struct bytes rest = bytes_str(text);
+    struct opt_listen listen;
+    int rc;
+    size_t count = 0;
+    while ((rc = opt_listen_next(&rest, &listen)) > 0)
+        count++;
+    return rc == 0 && count > 0;
+}
+
+/* The first -l replaces the default, the others add to it. Like memcached, one that is part of
+ * what is already there changes nothing. */
+static bool list_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
+{
+    if (!list_is_valid(text))
+        return refuse_value(parse, row, text, "is no address",
+                            "HOST, HOST:PORT, [IPv6]:PORT, *; several with commas");
+    const char *before = *(char **)(void *)((char *)parse->opts + row->offset);
+    if (!parse->given[row - opt_rows] || before == NULL)
+        return text_set(parse, row, text);
+    if (strstr(before, text) != NULL)
+        return true;
+    char *joined;
+    if (asprintf(&joined, "%s,%s", before, text) < 0)
+        return opt_refuse(parse, EX_OSERR, "out of memory");
+    const bool ok = text_set(parse, row, joined);
+    free(joined);
+    return ok;
+}
+
+/* The next of the names in "a|b|c"; false at the end. */
+static bool choice_next(struct bytes *rest, struct bytes *ret_name)
+{
+    if (rest->len == 0)
+        return false;
+    const uint8_t *bar = memchr(rest->ptr, '|', rest->len);
+    const size_t len = bar != NULL ? (size_t)(bar - rest->ptr) : rest->len;
+    *ret_name = bytes_of(rest->ptr, len);
+    *rest = bytes_skip(*rest, bar != NULL ? len + 1 : len);
+    return true;
+}
+
+static bool choice_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
+{
+    struct bytes rest = bytes_str(row->dflt), name;
+    while (choice_next(&rest, &name))
+        if (bytes_is(name, text)) {
+            if (text_store(parse->opts, row, name) < 0)
+                return opt_refuse(parse, EX_OSERR, "out of memory");
+            return true;
+        }
+    return refuse_value(parse, row, text, "is unknown", row->dflt);
+}
+
+static bool char_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
+{
+    if (strlen(text) != 1)
+        return refuse_value(parse, row, text, "is not one character", "one character");
+    *((char *)parse->opts + row->offset) = text[0];
+    return true;
+}
+
+/* ── the setter ───────────────────────────────────────────────────────────────────────────── */
+
+bool opt_kind_has_value(enum opt_kind kind)
+{
+    return kind != OPT_KIND_NONE && kind != OPT_KIND_REPEAT && kind != OPT_KIND_FLAG &&
+           kind != OPT_KIND_SWITCH;
+}
+
+static bool value_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
+{
+    void *field = (char *)parse->opts + row->offset;
+    switch (row->kind) {
+    case OPT_KIND_NONE:
+        return true;
+    case OPT_KIND_FLAG:
+    case OPT_KIND_SWITCH:
+        *(bool *)field = true;
+        return true;
+    case OPT_KIND_REPEAT:
+        if (*(uint32_t *)field < row->max)
+            ++*(uint32_t *)field;
+        return true;
+    case OPT_KIND_LEVEL:
+        return number_set(parse, row, text != NULL ? text : "1");
+    case OPT_KIND_PORT:
+    case OPT_KIND_COUNT:
+    case OPT_KIND_OCTAL:
+    case OPT_KIND_SIZE:
+    case OPT_KIND_SIZE_KIB:
+    case OPT_KIND_SIZE_MIB:
+    case OPT_KIND_REAL:
+        return number_set(parse, row, text);
+    case OPT_KIND_CHAR:
+        return char_set(parse, row, text);
+    case OPT_KIND_TEXT:
+        return text_set(parse, row, text);
+    case OPT_KIND_LIST:
+        return list_set(parse, row, text);
+    case OPT_KIND_CHOICE:
+        return choice_set(parse, row, text);
+    }
+    return false;
+}
+
+bool opt_value_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
+{
+    if (text == NULL && opt_kind_has_value(row->kind) && row->kind != OPT_KIND_LEVEL) {
+        char label[LABEL_BYTES];
+        label_format(label, row);
+        return opt_refuse(parse, 1, "%s needs a value: %s", label, row->help);
+    }
+    if (text != NULL)
+        text += strspn(text, " \t");
+    if (!value_set(parse, row, text))
+        return false;
+    parse->given[row - opt_rows] = true;
+    return true;
+}
+
+void opt_value_clear(struct opts *opts, const struct opt_row *row)
+{
+    void *field = (char *)opts + row->offset;
+    if (row->kind == OPT_KIND_LEVEL)
+        *(uint32_t *)field = 0;
+    else
+        *(bool *)field = false;
+}
+
+int opt_value_default(struct opts *opts, const struct opt_row *row)
+{
+    void *field = (char *)opts + row->offset;
+    struct bytes text = bytes_str(row->dflt != NULL ? row->dflt : "");
+    struct bytes first = text;
+    double value;
+    switch (row->kind) {
+    case OPT_KIND_NONE:
+        return 0;
+    case OPT_KIND_FLAG:
+    case OPT_KIND_SWITCH:
+        *(bool *)field = row->dflt[0] == '1';
+        return 0;
+    case OPT_KIND_CHAR:
+        *(char *)field = row->dflt[0];
+        return 0;
+    case OPT_KIND_CHOICE:
+        (void)choice_next(&text, &first);
+        return text_store(opts, row, first);
+    case OPT_KIND_TEXT:
+    case OPT_KIND_LIST:
+        return text_store(opts, row, text.len > 0 ? text : bytes_of(NULL, 0));
+    case OPT_KIND_PORT:
+    case OPT_KIND_COUNT:
+    case OPT_KIND_OCTAL:
+    case OPT_KIND_LEVEL:
+    case OPT_KIND_REPEAT:
+    case OPT_KIND_SIZE:
+    case OPT_KIND_SIZE_KIB:
+    case OPT_KIND_SIZE_MIB:
+    case OPT_KIND_REAL:
+        if (!number_parse(row, row->dflt, &value))
+            return -EINVAL;
+        number_store(opts, row, value);
+        return 0;
+    }
+    return -EINVAL;
+}

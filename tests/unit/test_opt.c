@@ -1,0 +1,367 @@
+/* test_opt.c — the command line: every accepted form, every refusal, the help.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "opt/opt.h"
+
+enum { ARGS_MAX = 16 };
+
+/* Parse a command line written as one text with single blanks; "~" stands for a blank inside of one. */
+static struct opt_result parse(struct opts *opts, const char *line)
+{
+    char copy[1024], *argv[ARGS_MAX] = {copy}, *rest = copy;
+    int argc = 0;
+    assert_int_equal(opt_init(opts), 0);
+    snprintf(copy, sizeof(copy), "matted%s%s", line[0] != '\0' ? " " : "", line);
+    for (char *arg; (arg = strsep(&rest, " ")) != NULL;) {
+        assert_true(argc < ARGS_MAX);
+        for (char *at = arg; (at = strchr(at, '~')) != NULL;)
+            *at = ' ';
+        argv[argc++] = arg;
+    }
+    struct opt_result result;
+    opt_parse(opts, argc, argv, &result);
+    return result;
+}
+
+static void defaults(void **state)
+{
+    (void)state;
+    struct opts opts;
+    assert_int_equal(parse(&opts, "").action, OPT_RUN);
+    assert_int_equal(opts.port, 11211);
+    assert_int_equal(opts.udp_port, 0);
+    assert_string_equal(opts.listen, "127.0.0.1");
+    assert_null(opts.unix_socket);
+    assert_int_equal(opts.unix_mask, 0700);
+    assert_int_equal(opts.memory_limit_bytes, 64 << 20);
+    assert_int_equal(opts.max_item_bytes, 1 << 20);
+    assert_int_equal(opts.conn_limit, 1024);
+    assert_int_equal(opts.threads, 4);
+    assert_int_equal(opts.listen_backlog, 1024);
+    assert_int_equal(opts.max_reqs_per_event, 20);
+    assert_int_equal(opts.stats_delimiter, ':');
+    assert_int_equal(opts.verbose, 0);
+    assert_true(opts.maxconns_fast);
+    assert_false(opts.stats_detail);
+    assert_false(opts.disable_evictions);
+    assert_string_equal(opts.protocol, "auto");
+    assert_string_equal(opts.hash_algorithm, "murmur3");
+    assert_int_equal(opts.temporary_ttl_s, 61);
+    opt_fini(&opts);
+}
+
+#define NUMBER(line, field, value)                                                                 \
+    do {                                                                                           \
+        struct opts opts;                                                                          \
+        const struct opt_result result = parse(&opts, line);                                       \
+        if (result.action != OPT_RUN || (int64_t)opts.field != (int64_t)(value))                   \
+            fail_msg("%s: %s is %lld; %s", line, #field, (long long)opts.field, result.text);      \
+        opt_fini(&opts);                                                                           \
+    } while (0)
+
+static void forms(void **state)
+{
+    (void)state;
+    NUMBER("-p 1", port, 1);
+    NUMBER("-p1", port, 1);
+    NUMBER("-p ~~1", port, 1); /* leading blanks */
+    NUMBER("--port=1", port, 1);
+    NUMBER("--port 1", port, 1);
+    NUMBER("--por 1", port, 1); /* a unique beginning */
+    NUMBER("-p -1", port, -1);
+    NUMBER("-p 0", port, 0);
+    NUMBER("-p 1 -p 2", port, 2);
+    NUMBER("-p 1 --", port, 1);
+    NUMBER("-v", verbose, 1);
+    NUMBER("-vvv", verbose, 3);
+    NUMBER("-v -v", verbose, 2);
+    NUMBER("--verbose -v", verbose, 2);
+    NUMBER("-vdk", verbose, 1);
+    NUMBER("-vdk", daemon, true);
+    NUMBER("-vdk", lock_memory, true);
+    NUMBER("-vp7", port, 7);
+    NUMBER("-U 0", udp_port, 0);
+    NUMBER("-a 770", unix_mask, 0770);
+    NUMBER("-m 1", memory_limit_bytes, 1 << 20);
+    NUMBER("-m 1", max_item_bytes, 1 << 19); /* follows when not given */
+    NUMBER("-m 4096", memory_limit_bytes, 4096ll << 20);
+    NUMBER("-I 1024", max_item_bytes, 1024);
+    NUMBER("-I 5k", max_item_bytes, 5120);
+    NUMBER("-I 5K", max_item_bytes, 5120);
+    NUMBER("-I 32m", max_item_bytes, 32 << 20);
+    NUMBER("-I 1g -m 2048", max_item_bytes, 1 << 30);
+    NUMBER("-D /", stats_delimiter, '/');
+    NUMBER("-D :", stats_detail, true);
+    NUMBER("-MCFAX", disable_evictions, true);
+    NUMBER("-MCFAX", disable_cas, true);
+    NUMBER("-MCFAX", disable_flush_all, true);
+    NUMBER("-MCFAX", enable_shutdown, true);
+    NUMBER("-MCFAX", disable_dumping, true);
+}
+
+static void subs(void **state)
+{
+    (void)state;
+    NUMBER("-o idle_timeout=5", idle_timeout_s, 5);
+    NUMBER("-o idle_timeout=5,track_sizes", track_sizes, true);
+    NUMBER("-oidle_timeout=5", idle_timeout_s, 5);
+    NUMBER("--extended=idle_timeout=5", idle_timeout_s, 5);
+    NUMBER("-o idle_timeout=5 -o hashpower=20", idle_timeout_s, 5);
+    NUMBER("-o idle_timeout=5 -o hashpower=20", hashpower, 20);
+    NUMBER("-o ,,idle_timeout=5,", idle_timeout_s, 5);
+    NUMBER("-o no_maxconns_fast", maxconns_fast, false);
+    NUMBER("-o no_maxconns_fast,maxconns_fast", maxconns_fast, true);
+    NUMBER("-o track_sizes=whatever", track_sizes, true); /* as memcached: value ignored */
+    NUMBER("-o slab_automove", slab_automove, 1);
+    NUMBER("-o slab_automove=2", slab_automove, 2);
+    NUMBER("-o no_slab_automove", slab_automove, 0);
+    NUMBER("-o slab_chunk_max=256", slab_chunk_max_bytes, 256 << 10);
+    NUMBER("-o no_chunked_items", slab_chunk_max_bytes, 1 << 20);
+    NUMBER("-o modern", slab_reassign, true);
+    NUMBER("-o no_modern", slab_reassign, false);
+    NUMBER("-o no_modern", maxconns_fast, false);
+    NUMBER("-o no_modern", slab_automove, 0);
+    NUMBER("-o no_hashexpand", no_hashexpand, true);
+    NUMBER("-o hashpower=0", hashpower, 0); /* the default, though below the range */
+    NUMBER("-o tail_repair_time=0", tail_repair_s, 0);
+}
+
+static void texts(void **state)
+{
+    (void)state;
+    struct opts opts;
+    assert_int_equal(parse(&opts, "-s /tmp/x -u nobody -P /tmp/p -B ascii").action, OPT_RUN);
+    assert_string_equal(opts.unix_socket, "/tmp/x");
+    assert_string_equal(opts.user, "nobody");
+    assert_string_equal(opts.pidfile, "/tmp/p");
+    assert_string_equal(opts.protocol, "ascii");
+    opt_fini(&opts);
+    assert_int_equal(parse(&opts, "-l 10.0.0.1 -l ::1;b:5 -l 10.0.0.1 -f 1.5").action, OPT_RUN);
+    assert_string_equal(opts.listen, "10.0.0.1,::1;b:5");
+    assert_true(opts.slab_growth_factor > 1.49 && opts.slab_growth_factor < 1.51);
+    opt_fini(&opts);
+}
+
+/* Every refusal says which option, what was wrong and what is allowed. */
+static void refusals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line;
+        int exit_code;
+        const char *text;
+    } rows[] = {
+        {"-c abc", 1, "-c, --conn-limit: 'abc' is not a number; allowed: 1..16777216"},
+        {"-c 0", 1, "-c, --conn-limit: '0' is out of range; allowed: 1..16777216"},
+        {"-c -1", 1, "-c, --conn-limit: '-1' is not a number; allowed: 1..16777216"},
+        {"-c ", 1, "-c, --conn-limit: '' is not a number; allowed: 1..16777216"},
+        {"-c", 1, "-c, --conn-limit needs a value: client connections served at once"},
+        {"--conn-limit", 1, "-c, --conn-limit needs a value: client connections served at once"},
+        {"-c 99999999999999999999", 1,
+         "-c, --conn-limit: '99999999999999999999' is not a number; allowed: 1..16777216"},
+        {"-p 65536", 1, "-p, --port: '65536' is out of range; allowed: 0..65535, or -1"},
+        {"-p -2", 1, "-p, --port: '-2' is not a number; allowed: 0..65535, or -1"},
+        {"-U 11211", 1,
+         "-U, --udp-port: '11211' is out of range; allowed: 0 (0: off, and UDP is not served yet)"},
+        {"-U -1", 1,
+         "-U, --udp-port: '-1' is out of range; allowed: 0 (0: off, and UDP is not served yet)"},
+        {"-a 8", 1, "-a, --unix-mask: '8' is not a number; allowed: 0..777, octal"},
+        {"-a 1000", 1, "-a, --unix-mask: '1000' is out of range; allowed: 0..777, octal"},
+        {"-m 0", 1, "-m, --memory-limit: '0' is out of range; allowed: 1..16777216 (MiB)"},
+        {"-m 64m", 1, "-m, --memory-limit: '64m' is not a number; allowed: 1..16777216 (MiB)"},
+        {"-I 1023", 64,
+         "-I, --max-item-size: '1023' is out of range; allowed: 1024..1073741824 bytes, or with k, "
+         "m, g"},
+        {"-I 2g", 64,
+         "-I, --max-item-size: '2g' is out of range; allowed: 1024..1073741824 bytes, or with k, "
+         "m, g"},
+        {"-I k", 64,
+         "-I, --max-item-size: 'k' is not a number; allowed: 1024..1073741824 bytes, or with k, m, "
+         "g"},
+        {"-I 99999999999g", 64,
+         "-I, --max-item-size: '99999999999g' is not a number; allowed: 1024..1073741824 bytes, or "
+         "with k, m, g"},
+        {"-I 33m", 64,
+         "-I, --max-item-size: 34603008 bytes is more than half of the memory limit (-m); allowed: "
+         "at most 33554432"},
+        {"-t 0", 1, "-t, --threads: '0' is out of range; allowed: 1..1024"},
+        {"-f 1", 1, "-f, --slab-growth-factor: '1' is out of range; allowed: 1.0001..1000000"},
+        {"-f nan", 1, "-f, --slab-growth-factor: 'nan' is not a number; allowed: 1.0001..1000000"},
+        {"-D ab", 1, "-D: 'ab' is not one character; allowed: one character"},
+        {"-B binary", 64, "-B, --protocol: 'binary' is unknown; allowed: auto|ascii"},
+        {"-l a:b", 1,
+         "-l, --listen: 'a:b' is no address; allowed: HOST, HOST:PORT, [IPv6]:PORT, *; several "
+         "with commas"},
+        {"-s ", 1, "-s, --unix-socket: '' is empty; allowed: 1..107 bytes"},
+        {"-Z", 1, "unknown option -Z; matted -h lists those that exist"},
+        {"-vZ", 1, "unknown option -Z; matted -h lists those that exist"},
+        {"--enable-ssl", 1, "unknown option --enable-ssl; matted -h lists those that exist"},
+        {"--un x", 1, "unknown option --un; matted -h lists those that exist"}, /* two match */
+        {"--=x", 1, "unknown option --; matted -h lists those that exist"},
+        {"--daemon=1", 1, "-d, --daemon takes no value"},
+        {"--help=1", 1, "-h, --help takes no value"},
+        {"fast", 64, "'fast' is not an option; all settings are options"},
+        {"-- -p", 64, "'-p' is not an option; all settings are options"},
+        {"-", 64, "'-' is not an option; all settings are options"},
+        {"-o", 1, "-o needs a list of sub-options; matted -h lists them"},
+        {"-o fast", 1, "-o: Illegal suboption 'fast'; matted -h lists those that exist"},
+        {"-o no_hashpower", 1,
+         "-o: Illegal suboption 'no_hashpower'; matted -h lists those that exist"},
+        {"-o Modern", 1, "-o: Illegal suboption 'Modern'; matted -h lists those that exist"},
+        {"-o hashpower", 1,
+         "-o hashpower needs a value: the index starts small and grows without a pause"},
+        {"-o hashpower=11", 1, "-o hashpower: '11' is out of range; allowed: 0, or 12..32"},
+        {"-o hashpower=33", 1, "-o hashpower: '33' is out of range; allowed: 0, or 12..32"},
+        {"-o slab_automove=3", 1, "-o slab_automove: '3' is out of range; allowed: 0..2"},
+        {"-o slab_chunk_max=4096", 1,
+         "-o slab_chunk_max: '4096' is out of range; allowed: 1..1024 (KiB)"},
+        {"-o hot_lru_pct=50", 64,
+         "-o hot_lru_pct and warm_lru_pct: 50 and 40; allowed: 80 at most together"},
+        {"-o hash_algorithm=md5", 1,
+         "-o hash_algorithm: 'md5' is unknown; allowed: murmur3|jenkins|xxh3"},
+        {"-o fast -V", 1, "-o: Illegal suboption 'fast'; matted -h lists those that exist"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct opts opts;
+        const struct opt_result got = parse(&opts, rows[i].line);
+        if (got.action != OPT_REFUSED || got.exit_code != rows[i].exit_code ||
+            strcmp(got.text, rows[i].text) != 0)
+            fail_msg("%s: exit %d, \"%s\"", rows[i].line, got.exit_code, got.text);
+        opt_fini(&opts);
+    }
+}
+
+/* In order: what stands before -h or -V counts, what stands behind does not. */
+static void actions(void **state)
+{
+    (void)state;
+    struct opts opts;
+    struct opt_result result = parse(&opts, "-h --nonsense");
+    assert_int_equal(result.action, OPT_HELP);
+    assert_int_equal(result.exit_code, 0);
+    opt_fini(&opts);
+    assert_int_equal(parse(&opts, "-p 5 --version").action, OPT_VERSION);
+    opt_fini(&opts);
+    assert_int_equal(parse(&opts, "-vV -Z").action, OPT_VERSION);
+    opt_fini(&opts);
+}
+
+static void very_long_values(void **state)
+{
+    (void)state;
+    static char value[5000];
+    memset(value, 'x', sizeof(value) - 1);
+    static char *const lines[][3] = {
+        {"matted", "-c", value}, {"matted", "-s", value}, {"matted", "-l", value},
+        {"matted", "-o", value}, {"matted", "-B", value}, {"matted", value, NULL},
+        {"matted", "-I", value},
+    };
+    for (size_t i = 0; i < COUNT_OF(lines); i++) {
+        struct opts opts;
+        struct opt_result result;
+        assert_int_equal(opt_init(&opts), 0);
+        opt_parse(&opts, lines[i][2] != NULL ? 3 : 2, lines[i], &result);
+        assert_int_equal(result.action, OPT_REFUSED);
+        assert_true(strlen(result.text) < OPT_TEXT_BYTES);
+        opt_fini(&opts);
+    }
+}
+
+static void listen_addresses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int rc;
+        const char *host;
+        int port;
+    } rows[] = {
+        {"127.0.0.1", 1, "127.0.0.1", -1},
+        {"127.0.0.1:80", 1, "127.0.0.1", 80},
+        {"localhost:0", 1, "localhost", 0},
+        {"::1", 1, "::1", -1},
+        {"[::1]", 1, "::1", -1},
+        {"[::1]:80", 1, "::1", 80},
+        {"fe80::1%eth0", 1, "fe80::1%eth0", -1},
+        {"*", 1, "*", -1},
+        {"*:80", 1, "*", 80},
+        {" ;,a", 1, "a", -1},
+        {"proto[ascii]:a:1", 1, "a", 1},
+        {"proto[negotiating]:tag[x]:[::1]:1", 1, "::1", 1},
+        {"tag_abc_:a", 1, "a", -1},
+        {"tag_abc", 1, "tag_abc", -1},
+        {"", 0, NULL, 0},
+        {",;", 0, NULL, 0},
+        {"proto[binary]:a", -22, NULL, 0},
+        {"tag[toolongname]:a", -22, NULL, 0},
+        {"tag[]:a", -22, NULL, 0},
+        {"notls:a", -22, NULL, 0},
+        {"a:", -22, NULL, 0},
+        {":80", -22, NULL, 0},
+        {"a:65536", -22, NULL, 0},
+        {"[::1", -22, NULL, 0},
+        {"[]", -22, NULL, 0},
+        {"[::1]80", -22, NULL, 0},
+        {"a b", -22, NULL, 0},
+        {"a/8", -22, NULL, 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const size_t len = strlen(rows[i].text);
+        uint8_t *exact = malloc(len + 1);
+        assert_non_null(exact);
+        memcpy(exact + 1, rows[i].text, len); /* ends where the heap block ends */
+        struct bytes rest = bytes_of(exact + 1, len);
+        struct opt_listen got = {.port = 0};
+        const int rc = opt_listen_next(&rest, &got);
+        if (rc != rows[i].rc ||
+            (rc > 0 && (strcmp(got.host, rows[i].host) != 0 || got.port != rows[i].port)))
+            fail_msg("%s: %d, %s, %d", rows[i].text, rc, got.host, got.port);
+        free(exact);
+    }
+}
+
+/* The help fits people: 80 columns, every option that has an effect. */
+static void help(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    assert_non_null(file);
+    opt_print_help(file);
+    assert_int_equal(fclose(file), 0);
+    for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1) {
+        const int len = (int)strcspn(line, "\n");
+        if (len > 80 || (len > 0 && line[len - 1] == ' '))
+            fail_msg("too wide, or a blank at the end: %.*s", len, line);
+    }
+    assert_non_null(strstr(text, "  -p, --port=N"));
+    assert_non_null(strstr(text, "  [no_]maxconns_fast"));
+    assert_non_null(strstr(text, "\nExamples\n"));
+    assert_null(strstr(text, "no_drop_privileges")); /* scripts look for what we do not have yet */
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(forms),
+        cmocka_unit_test(subs),
+        cmocka_unit_test(texts),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(actions),
+        cmocka_unit_test(very_long_values),
+        cmocka_unit_test(listen_addresses),
+        cmocka_unit_test(help),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -118,6 +118,8 @@ static uint64_t cas_draw(struct model *model, uint64_t explicit_cas)
 {
     if (model->no_cas)
         return 0;
+    if (explicit_cas >= model->cas_next && explicit_cas < UINT64_MAX)
+        model->cas_next = explicit_cas + 1; /* the next one of the key must be above */
     return explicit_cas != 0 ? explicit_cas : model->cas_next++;
 }
 

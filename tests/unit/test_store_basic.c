@@ -133,12 +133,11 @@ static void test_put_rows(void **state)
 {
     for (size_t row = 0; row < COUNT_OF(put_rows); row++)
         for (int upload = 0; upload < 2; upload++) {
-            setup(state);
             print_message("row \"%s\"%s\n", put_rows[row].name, upload ? ", uploaded" : "");
             put_row_run(*state, row, upload);
-            kit_close(*state);
+            teardown(state);
+            setup(state);
         }
-    setup(state);
 }
 
 static void test_miss(void **state)

@@ -30,16 +30,17 @@ enum { PROTO_CMD_COUNT = PROTO_CMD_NONE };
 
 /* How a command's line is read. Every shape but LINE and ARGS has a key. */
 enum proto_shape {
-    PROTO_SHAPE_KEYS,       /* key+                              → key, rest */
-    PROTO_SHAPE_TOUCH_KEYS, /* exptime key+                      → exptime, key, rest */
-    PROTO_SHAPE_STORE, /* key flags exptime bytes           → client_flags, exptime, value_bytes */
-    PROTO_SHAPE_CAS,   /* the same and a CAS unique         → compare_cas, too */
-    PROTO_SHAPE_KEY,   /* key                               → key */
-    PROTO_SHAPE_NUMBER,     /* key n                             → delta */
-    PROTO_SHAPE_EXPTIME,    /* key exptime                       → exptime */
-    PROTO_SHAPE_META,       /* key flag*                         → meta */
-    PROTO_SHAPE_META_VALUE, /* key bytes flag*                   → meta, value_bytes */
-    PROTO_SHAPE_LINE, /* anything                          → rest: all that follows the word */
+    PROTO_SHAPE_KEYS,       /* key+                        -> key, rest */
+    PROTO_SHAPE_TOUCH_KEYS, /* exptime key+                -> exptime, key, rest */
+    PROTO_SHAPE_STORE,      /* key flags exptime bytes     -> client_flags, exptime, value_bytes */
+    PROTO_SHAPE_CAS,        /* the same and a CAS unique   -> compare_cas, too */
+    PROTO_SHAPE_KEY,        /* key                         -> key */
+    PROTO_SHAPE_NUMBER,     /* key n                       -> delta */
+    PROTO_SHAPE_EXPTIME,    /* key exptime                 -> exptime */
+    PROTO_SHAPE_META,       /* key flag*                   -> meta */
+    PROTO_SHAPE_META_VALUE, /* key bytes flag*             -> meta, value_bytes */
+    PROTO_SHAPE_ARGS,       /* anything, noreply           -> rest: what stands between */
+    PROTO_SHAPE_LINE,       /* anything                    -> rest: all that follows the word */
 };
 
 /* What a command asks of who sends it; the gate decides by it. */
@@ -87,7 +88,7 @@ struct proto_command {
     char word[16]; /* padded with NUL */
     uint8_t word_bytes;
     uint8_t args_min;
-    uint8_t shape; /* enum proto_shape */
+    uint8_t shape;      /* enum proto_shape */
     uint8_t verb_class; /* enum proto_class */
 };
 extern const struct proto_command proto_commands[PROTO_CMD_COUNT];

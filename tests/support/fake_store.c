@@ -73,6 +73,8 @@ int store_new(const struct store_config *config, struct store **ret_store)
     if (store == NULL)
         return -ENOMEM;
     store->config = *config;
+    if (config->hash_seed == 0)
+        store->config.hash_seed = (uint64_t)(uintptr_t)store; /* differs from store to store */
     store->memory_bytes = store->memory_bytes_start = config->memory_bytes;
     store->model = model_new(config->item_bytes_max, config->no_cas);
     pthread_mutex_init(&store->lock, NULL);

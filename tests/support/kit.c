@@ -216,9 +216,10 @@ bool kit_view_copy(struct kit *kit, const struct store_view *view, uint8_t *dst)
 }
 
 enum store_rc kit_put_pieces(struct kit *kit, const struct store_key *key, struct store_put put,
-                             struct bytes value, size_t piece)
+                             size_t piece, struct store_put_result *ret_result)
 {
-    struct store_put_result result;
+    const struct bytes value = put.value;
+    put.value = bytes_of(NULL, 0);
     enum store_rc rc = store_upload_new(kit->thread, key, value.len, &put.upload);
     if (rc != STORE_OK)
         return rc;
@@ -238,7 +239,7 @@ enum store_rc kit_put_pieces(struct kit *kit, const struct store_key *key, struc
         if (len % 3 == 0) /* pieces come in different loop turns */
             kit_tick(kit);
     }
-    return store_put(kit->thread, key, &put, &result);
+    return store_put(kit->thread, key, &put, ret_result);
 }
 
 const char *kit_rc_name(enum store_rc rc)

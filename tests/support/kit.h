@@ -94,9 +94,9 @@ enum store_rc kit_get(struct kit *kit, const char *key, struct store_view *ret_v
 /* Copy the whole value of a view to `dst` (view->value_bytes of room), fragmented or not.
  * Returns false when the store would not pin it. */
 MUST_USE bool kit_view_copy(struct kit *kit, const struct store_view *view, uint8_t *dst);
-/* Put by an upload whose pieces are at most `piece` bytes. */
+/* Put `put.value` by an upload whose pieces are at most `piece` bytes. */
 enum store_rc kit_put_pieces(struct kit *kit, const struct store_key *key, struct store_put put,
-                             struct bytes value, size_t piece);
+                             size_t piece, struct store_put_result *ret_result);
 const char *kit_rc_name(enum store_rc rc);
 
 /* ── the process ──────────────────────────────────────────────────────────────────────────── */

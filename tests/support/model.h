@@ -19,7 +19,8 @@ struct model_item {
     struct model_item *next; /* in its bucket */
     uint8_t *value;
     uint64_t value_bytes;
-    uint64_t cas; /* 0: not known to the test */
+    uint64_t cas;       /* 0: not known to the test */
+    uint64_t cas_floor; /* the test's note: its unique must be above this one */
     uint64_t seqno;
     uint32_t stored_s, exp_s, client_flags, last_access_s;
     bool fetched, stale, win_sent, key_binary;

@@ -110,7 +110,7 @@ static void put_row_run(struct kit *kit, size_t row, bool upload)
     }
     put.compare_cas = compare_cas(put_rows[row].compare, cas);
     if (upload)
-        assert_rc(kit_put_pieces(kit, &key, put, put.value, 2), put_rows[row].rc);
+        assert_rc(kit_put_pieces(kit, &key, put, 2, &result), put_rows[row].rc);
     else
         assert_rc(store_put(kit->thread, &key, &put, &result), put_rows[row].rc);
     struct store_view view;
@@ -121,7 +121,7 @@ static void put_row_run(struct kit *kit, size_t row, bool upload)
     assert_value(kit, "key", put_rows[row].after);
     assert_rc(kit_get(kit, "key", &view), STORE_OK);
     assert_int_equal(view.stale, put_rows[row].stale);
-    if (put_rows[row].rc == STORE_OK && !upload) {
+    if (put_rows[row].rc == STORE_OK) {
         assert_int_equal(result.value_bytes, strlen(put_rows[row].after));
         assert_true(result.cas_unique == view.cas_unique);
     }
@@ -387,9 +387,10 @@ static void test_join_until_fragmented(void **state)
     for (size_t from = COUNT / 2, to = from; from > 0; from--) {
         const struct bytes before = bytes_of(value + (from - 1) * PIECE, PIECE);
         const struct bytes after = bytes_of(value + to++ * PIECE, PIECE);
-        const struct store_put put = {.mode = STORE_APPEND};
+        const struct store_put put = {.mode = STORE_APPEND, .value = after};
+        struct store_put_result result;
         assert_rc(kit_put(kit, STORE_PREPEND, key.key, before, 0), STORE_OK);
-        assert_rc(kit_put_pieces(kit, &key, put, after, 999), STORE_OK);
+        assert_rc(kit_put_pieces(kit, &key, put, 999, &result), STORE_OK);
         assert_rc(kit_get(kit, "j", &view), STORE_OK);
         assert_true(view.value_bytes == (to - from + 1) * PIECE);
         assert_true(kit_view_copy(kit, &view, copy));
@@ -411,8 +412,10 @@ static void test_upload_pieces(void **state)
     for (size_t i = 0; i < COUNT_OF(sizes); i++)
         for (size_t j = 0; j < COUNT_OF(pieces); j++) {
             kit_pattern_fill(value, sizes[i], i * 10 + j);
-            const struct bytes bytes = bytes_of(value, sizes[i]);
-            assert_rc(kit_put_pieces(kit, &key, (struct store_put){0}, bytes, pieces[j]), STORE_OK);
+            const struct store_put put = {.value = bytes_of(value, sizes[i])};
+            struct store_put_result result;
+            assert_rc(kit_put_pieces(kit, &key, put, pieces[j], &result), STORE_OK);
+            assert_int_equal(result.value_bytes, sizes[i]);
             value_check(kit, "up", sizes[i], i * 10 + j);
             kit_tick(kit);
         }
@@ -456,14 +459,15 @@ static void test_upload_refused(void **state)
     static uint8_t value[300000];
     const struct store_key key = kit_key_str(kit, "up");
     const struct bytes bytes = bytes_of(value, sizeof(value));
-    struct store_put put = {.mode = STORE_REPLACE};
-    assert_rc(kit_put_pieces(kit, &key, put, bytes, 5000), STORE_NOT_STORED);
-    put = (struct store_put){.compare = true, .compare_cas = 3};
-    assert_rc(kit_put_pieces(kit, &key, put, bytes, 5000), STORE_MISS);
+    struct store_put_result result;
+    struct store_put put = {.mode = STORE_REPLACE, .value = bytes};
+    assert_rc(kit_put_pieces(kit, &key, put, 5000, &result), STORE_NOT_STORED);
+    put = (struct store_put){.compare = true, .compare_cas = 3, .value = bytes};
+    assert_rc(kit_put_pieces(kit, &key, put, 5000, &result), STORE_MISS);
     assert_rc(kit_set(kit, "up", "old"), STORE_OK);
-    assert_rc(kit_put_pieces(kit, &key, put, bytes, 5000), STORE_EXISTS);
-    put = (struct store_put){.mode = STORE_ADD};
-    assert_rc(kit_put_pieces(kit, &key, put, bytes, 5000), STORE_NOT_STORED);
+    assert_rc(kit_put_pieces(kit, &key, put, 5000, &result), STORE_EXISTS);
+    put = (struct store_put){.mode = STORE_ADD, .value = bytes};
+    assert_rc(kit_put_pieces(kit, &key, put, 5000, &result), STORE_NOT_STORED);
     assert_value(kit, "up", "old");
 }
 

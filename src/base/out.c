@@ -4,10 +4,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 
 #include "base/num.h"
 
-enum { OUT_BYTES_FIRST = 4096, OUT_BLOBS_FIRST = 8 };
+enum { OUT_BYTES_FIRST = 16 * 1024, OUT_BLOBS_FIRST = 8 };
 
 void out_init(struct out *out)
 {
@@ -16,9 +17,10 @@ void out_init(struct out *out)
 
 static void release_blobs(struct out *out)
 {
-    for (size_t i = 0; i < out->blob_count; i++)
+    for (size_t i = out->blobs_sent; i < out->blob_count; i++)
         out->blobs[i].release(out->blobs[i].owner);
-    out->blob_count = 0;
+    out->blob_count = out->blobs_sent = 0;
+    out->spans_sent = out->span_bytes_sent = 0;
     out->blob_bytes = 0;
 }
 
@@ -32,9 +34,29 @@ void out_fini(struct out *out)
 
 void out_reset(struct out *out)
 {
-    release_blobs(out);
-    out->len = 0;
+    if (UNLIKELY(out->blob_count > 0))
+        release_blobs(out);
+    if (UNLIKELY(out->cap > OUT_BYTES_KEPT)) {
+        free(out->buf);
+        out->buf = NULL;
+        out->cap = 0;
+    }
+    out->len = out->sent = 0;
     out->failed = false;
+}
+
+void out_move(struct out *dst, struct out *src)
+{
+    const size_t len = src->len - src->sent;
+    uint8_t *buf = len <= src->cap / 4 && src->blob_count == 0 ? malloc(len + 1) : NULL;
+    if (buf == NULL) { /* much is left (or there is no memory for a copy): it goes as it is */
+        *dst = *src;
+        out_init(src);
+        return;
+    }
+    memcpy(buf, src->buf + src->sent, len);
+    *dst = (struct out){.buf = buf, .len = len, .cap = len + 1, .failed = src->failed};
+    out_reset(src);
 }
 
 uint8_t *out_grow(struct out *out, size_t bytes)
@@ -106,4 +128,64 @@ void out_blob(struct out *out, const struct bytes *spans, size_t count,
                                                       .release = release,
                                                       .owner = owner};
     out->blob_bytes += bytes;
+}
+
+size_t out_iovecs(const struct out *out, struct iovec *iov, size_t max)
+{
+    size_t count = 0, at = out->sent, span = out->spans_sent, skip = out->span_bytes_sent;
+    for (size_t i = out->blobs_sent; i < out->blob_count && count < max; i++) {
+        const struct out_blob *blob = &out->blobs[i];
+        if (blob->at > at) {
+            iov[count++] = (struct iovec){.iov_base = out->buf + at, .iov_len = blob->at - at};
+            at = blob->at;
+        }
+        for (; span < blob->span_count && count < max; span++, skip = 0)
+            if (blob->spans[span].len > skip)
+                iov[count++] = (struct iovec){.iov_base = (void *)(blob->spans[span].ptr + skip),
+                                              .iov_len = blob->spans[span].len - skip};
+        span = 0;
+    }
+    if (count < max && out->len > at)
+        iov[count++] = (struct iovec){.iov_base = out->buf + at, .iov_len = out->len - at};
+    return count;
+}
+
+/* Take `bytes` or what is left of the current blob off it. Returns how many; the blob is released when whole. */
+static uint64_t consume_blob(struct out *out, uint64_t bytes)
+{
+    const struct out_blob *blob = &out->blobs[out->blobs_sent];
+    uint64_t taken = 0;
+    while (out->spans_sent < blob->span_count) {
+        const size_t left = blob->spans[out->spans_sent].len - out->span_bytes_sent;
+        if (left > bytes - taken) {
+            out->span_bytes_sent += (size_t)(bytes - taken);
+            out->blob_bytes -= bytes;
+            return bytes;
+        }
+        taken += left;
+        out->spans_sent++;
+        out->span_bytes_sent = 0;
+    }
+    out->blob_bytes -= taken;
+    out->blobs_sent++;
+    out->spans_sent = 0;
+    blob->release(blob->owner);
+    return taken;
+}
+
+void out_consume(struct out *out, uint64_t bytes)
+{
+    while (out->blobs_sent < out->blob_count) {
+        const size_t before = out->blobs[out->blobs_sent].at - out->sent;
+        if (before > bytes) {
+            out->sent += (size_t)bytes;
+            return;
+        }
+        out->sent += before;
+        bytes -= before;
+        bytes -= consume_blob(out, bytes);
+        if (bytes == 0)
+            return;
+    }
+    out->sent += (size_t)bytes;
 }

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/un.h>
+
+#include "net/net_priv.h"
+
+void net_addr_format(const struct sockaddr *addr, socklen_t len, char *ret_text)
+{
+    char host[INET6_ADDRSTRLEN] = "?";
+    if (addr->sa_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const void *)addr;
+        (void)inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
+        (void)snprintf(ret_text, NET_ADDR_TEXT_BYTES, "tcp:%s:%u", host, ntohs(v4->sin_port));
+    } else if (addr->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const void *)addr;
+        (void)inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
+        (void)snprintf(ret_text, NET_ADDR_TEXT_BYTES, "tcp6:[%s]:%u", host, ntohs(v6->sin6_port));
+    } else {
+        /* The peer of a unix socket has no path; the kernel may leave out a path's NUL. */
+        const struct sockaddr_un *un = (const void *)addr;
+        const size_t head = offsetof(struct sockaddr_un, sun_path);
+        const int path_len = (int)(len > head ? strnlen(un->sun_path, len - head) : 0);
+        (void)snprintf(ret_text, NET_ADDR_TEXT_BYTES, "unix:%.*s", path_len, un->sun_path);
+    }
+}
+
+int net_addr_port(const struct sockaddr *addr)
+{
+    if (addr->sa_family == AF_INET)
+        return ntohs(((const struct sockaddr_in *)(const void *)addr)->sin_port);
+    if (addr->sa_family == AF_INET6)
+        return ntohs(((const struct sockaddr_in6 *)(const void *)addr)->sin6_port);
+    return 0;
+}
+
+void net_addr_port_set(struct sockaddr *addr, int port)
+{
+    if (addr->sa_family == AF_INET)
+        ((struct sockaddr_in *)(void *)addr)->sin_port = htons((uint16_t)port);
+    else if (addr->sa_family == AF_INET6)
+        ((struct sockaddr_in6 *)(void *)addr)->sin6_port = htons((uint16_t)port);
+}

@@ -1,0 +1,330 @@
+/* One connection: receive, run, send.
+ *
+ *                          ┌───────────── NET_AGAIN, NET_FLUSH ─────────────┐
+ *                          ▼                                                │
+ *     NET_MORE ─► receive ─► run batches ─► send ─► all taken? ─────────────┤
+ *     NET_FILL ─► receive_value (straight into the store)                   ├─► NET_MORE, NET_FILL
+ *                                            └─► no: the rest is `pending`, └─► NET_CLOSE: close
+ *                                                nothing else happens until EPOLLOUT
+ *
+ * All input passes through conn_recv(), all output through conn_sendv().
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "net/net_priv.h"
+
+static void state_set(struct net_conn *conn, enum net_state state)
+{
+    /* Relaxed: for `stats conns` only; from and to FREE it is set elsewhere. */
+    atomic_store_explicit(&conn->state, (uint8_t)state, memory_order_relaxed);
+}
+
+void net_conn_close(struct net_worker *worker, struct net_conn *conn)
+{
+    struct net *net = worker->net;
+    if (conn->session != NULL && net->config.ops->gone != NULL)
+        net->config.ops->gone(worker->arg, conn->session);
+    if (conn->in != NULL)
+        net_buf_give(&worker->pool, conn->in);
+    if (conn->pending != NULL) {
+        stat_sub(worker->stats, STAT_RESPONSE_OBJ_COUNT, 1);
+        stat_sub(worker->stats, STAT_RESPONSE_OBJ_BYTES, conn->pending->cap);
+        out_fini(conn->pending);
+        free(conn->pending);
+    }
+    out_reset(&worker->out);
+    stat_sub(worker->stats, STAT_CURR_CONNECTIONS, 1);
+    atomic_fetch_sub_explicit(&worker->conns, 1, memory_order_relaxed);
+    const int fd = conn->fd;
+    /* Release: the listener may fill the slot as soon as the kernel gives out this fd again. */
+    atomic_store_explicit(&conn->state, NET_STATE_FREE, memory_order_release);
+    close(fd);
+    /* Both seq_cst, against the listener's "paused = true, then look at open_count": one of us sees the
+     * other's store, so a pause always ends. */
+    atomic_fetch_sub(&net->open_count, 1);
+    if (atomic_load(&net->paused))
+        net_wake(net->wake_fd);
+}
+
+/* ── input ────────────────────────────────────────────────────────────────────────────────── */
+
+/* Read once. Returns the number of bytes; 0: nothing there for now; -1: the peer has ended. */
+static ssize_t conn_recv(struct net_worker *worker, struct net_conn *conn, struct iovec *iov,
+                         size_t count)
+{
+    size_t room = 0;
+    for (size_t i = 0; i < count; i++)
+        room += iov[i].iov_len;
+    const ssize_t got = count == 1 ? recv(conn->fd, iov[0].iov_base, iov[0].iov_len, 0)
+                                   : readv(conn->fd, iov, (int)count);
+    if (LIKELY(got > 0)) {
+        stat_add(worker->stats, STAT_BYTES_READ, (uint64_t)got);
+        /* Less than we had room for: the socket is empty, no need to ask again. After a hang-up no
+         * event will come any more, so then we read on to the end. */
+        if ((size_t)got < room && !conn->hangup)
+            conn->readable = false;
+        return got;
+    }
+    if (got == 0)
+        return -1;
+    conn->readable = false;
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
+}
+
+/* Give the buffer back when nothing is in it. */
+static void input_settle(struct net_worker *worker, struct net_conn *conn)
+{
+    if (conn->in == NULL || conn->in_at < conn->in_end)
+        return;
+    net_buf_give(&worker->pool, conn->in);
+    conn->in = NULL;
+    conn->in_at = conn->in_end = 0;
+}
+
+/* Make sure that there is a buffer with room behind its input. */
+static bool input_room(struct net_worker *worker, struct net_conn *conn)
+{
+    if (conn->in == NULL) {
+        conn->in = net_buf_take(&worker->pool);
+    } else if (conn->in_at > 0) {
+        memmove(conn->in->data, conn->in->data + conn->in_at, conn->in_end - conn->in_at);
+        conn->in_end -= conn->in_at;
+        conn->in_at = 0;
+    } else if (conn->in_end == conn->in->cap) {
+        struct net_buf *grown = net_buf_grow(&worker->pool, conn->in);
+        if (grown == NULL)
+            return false;
+        conn->in = grown;
+    }
+    return conn->in != NULL;
+}
+
+static void rest(struct net_conn *conn)
+{
+    state_set(conn, conn->want == NET_FILL                      ? NET_STATE_FILL
+                    : conn->in != NULL || conn->session != NULL ? NET_STATE_READ
+                                                                : NET_STATE_WAIT);
+}
+
+/* Get more input. Returns false when there is none for now, or the connection is closed. */
+static bool receive(struct net_worker *worker, struct net_conn *conn)
+{
+    if (!conn->readable) {
+        rest(conn);
+        return false;
+    }
+    if (!input_room(worker, conn)) {
+        net_conn_close(worker, conn);
+        return false;
+    }
+    struct iovec iov = {.iov_base = conn->in->data + conn->in_end,
+                        .iov_len = conn->in->cap - conn->in_end};
+    const ssize_t got = conn_recv(worker, conn, &iov, 1);
+    if (UNLIKELY(got < 0)) {
+        net_conn_close(worker, conn);
+        return false;
+    }
+    conn->in_end += (uint32_t)got;
+    if (got > 0)
+        return true;
+    input_settle(worker, conn);
+    rest(conn);
+    return false;
+}
+
+/* Get more of a value, straight to where it belongs. The last piece is read together with what
+ * follows. Returns as receive(); then `want` tells what is next. */
+static bool receive_value(struct net_worker *worker, struct net_conn *conn)
+{
+    const struct net_ops *ops = worker->net->config.ops;
+    if (!conn->readable) {
+        rest(conn);
+        return false;
+    }
+    struct iovec iov[2];
+    bool last = false;
+    iov[0].iov_base = ops->space(worker->arg, conn->session, &iov[0].iov_len, &last);
+    if (last && input_room(worker, conn))
+        iov[1] = (struct iovec){.iov_base = conn->in->data, .iov_len = conn->in->cap};
+    else
+        last = false;
+    const ssize_t got = conn_recv(worker, conn, iov, last ? 2 : 1);
+    if (got < 0) {
+        net_conn_close(worker, conn);
+        return false;
+    }
+    const size_t filled = (size_t)got < iov[0].iov_len ? (size_t)got : iov[0].iov_len;
+    conn->in_end = (uint32_t)((size_t)got - filled);
+    input_settle(worker, conn);
+    if (got > 0)
+        conn->want = (uint8_t)ops->filled(worker->arg, conn->session, filled);
+    else
+        rest(conn);
+    return got > 0;
+}
+
+/* ── output ───────────────────────────────────────────────────────────────────────────────── */
+
+/* Write once. Returns the number of bytes; 0: the socket is full; -1: the peer is gone. */
+static ssize_t conn_sendv(struct net_worker *worker, struct net_conn *conn, struct iovec *iov,
+                          size_t count)
+{
+    const struct msghdr msg = {.msg_iov = iov, .msg_iovlen = count};
+    const ssize_t sent = count == 1 ? send(conn->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
+                                    : sendmsg(conn->fd, &msg, MSG_NOSIGNAL);
+    if (LIKELY(sent >= 0)) {
+        stat_add(worker->stats, STAT_BYTES_WRITTEN, (uint64_t)sent);
+        return sent;
+    }
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
+}
+
+/* Send until `out` is empty or the socket is full. Returns false when the peer is gone. */
+static bool out_send(struct net_worker *worker, struct net_conn *conn, struct out *out)
+{
+    while (out_bytes(out) > 0) {
+        struct iovec iov[NET_IOVECS];
+        const size_t count = out_iovecs(out, iov, NET_IOVECS);
+        size_t offered = 0;
+        for (size_t i = 0; i < count; i++)
+            offered += iov[i].iov_len;
+        const ssize_t sent = conn_sendv(worker, conn, iov, count);
+        if (sent < 0)
+            return false;
+        out_consume(out, (uint64_t)sent);
+        if ((size_t)sent < offered)
+            return true;
+    }
+    return true;
+}
+
+/* Ask epoll to tell when the socket has room again; from the first time on it always does. (Not from the start: on a
+ * unix socket every read of the peer would be an event.) */
+static bool watch_out(struct net_worker *worker, struct net_conn *conn)
+{
+    if (conn->watch_out)
+        return true;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                                .data.ptr = conn};
+    conn->watch_out = true;
+    return epoll_ctl(worker->epoll_fd, EPOLL_CTL_MOD, conn->fd, &event) == 0;
+}
+
+/* What the socket did not take goes from the worker to the connection. */
+static bool pending_keep(struct net_worker *worker, struct net_conn *conn)
+{
+    conn->pending = malloc(sizeof(*conn->pending));
+    if (conn->pending == NULL) {
+        stat_inc(worker->stats, STAT_RESPONSE_OBJ_OOM);
+        return false;
+    }
+    out_move(conn->pending, &worker->out);
+    stat_inc(worker->stats, STAT_RESPONSE_OBJ_COUNT);
+    stat_add(worker->stats, STAT_RESPONSE_OBJ_BYTES, conn->pending->cap);
+    state_set(conn, NET_STATE_WRITE);
+    return watch_out(worker, conn);
+}
+
+/* Send the worker's answers. Returns false when the connection cannot go on for now, or is closed. */
+static bool send_answers(struct net_worker *worker, struct net_conn *conn)
+{
+    struct out *out = &worker->out;
+    bool alive = !out->failed && out_send(worker, conn, out);
+    if (UNLIKELY(out->failed))
+        stat_inc(worker->stats, STAT_RESPONSE_OBJ_OOM);
+    if (LIKELY(alive && out_bytes(out) == 0)) {
+        out_reset(out);
+        return true;
+    }
+    if (!alive || !pending_keep(worker, conn))
+        net_conn_close(worker, conn);
+    return false;
+}
+
+/* Send what is left from earlier. Returns as send_answers(). */
+static bool send_pending(struct net_worker *worker, struct net_conn *conn)
+{
+    struct out *out = conn->pending;
+    if (!out_send(worker, conn, out)) {
+        net_conn_close(worker, conn);
+        return false;
+    }
+    if (out_bytes(out) > 0)
+        return false;
+    stat_sub(worker->stats, STAT_RESPONSE_OBJ_COUNT, 1);
+    stat_sub(worker->stats, STAT_RESPONSE_OBJ_BYTES, out->cap);
+    out_fini(out);
+    free(out);
+    conn->pending = NULL;
+    return true;
+}
+
+/* ── requests ─────────────────────────────────────────────────────────────────────────────── */
+
+/* Does anyone else wait, as far as this turn knows? */
+static bool others_wait(const struct net_worker *worker)
+{
+    return worker->events_left > 0 || worker->ready_first != NULL;
+}
+
+/* Run what is in the input, batch by batch: until it is used up, until the answers should be sent, or until it is
+ * another's turn. Returns the number of requests, `done` before included. */
+static uint32_t run_input(struct net_worker *worker, struct net_conn *conn, uint32_t done)
+{
+    const struct net_config *config = &worker->net->config;
+    state_set(conn, NET_STATE_RUN);
+    do {
+        struct net_io io = {.in =
+                                bytes_of(conn->in->data + conn->in_at, conn->in_end - conn->in_at),
+                            .out = &worker->out};
+        conn->want = (uint8_t)config->ops->run(worker->arg, &conn->session, &io);
+        conn->in_at += (uint32_t)io.used;
+        done += io.requests;
+        if (conn->in_at == conn->in_end && conn->want <= NET_FLUSH)
+            conn->want = NET_MORE;
+    } while (conn->want == NET_AGAIN && out_bytes(&worker->out) < NET_OUT_BYTES_MAX &&
+             (done < config->requests_per_event || !others_wait(worker)));
+    input_settle(worker, conn);
+    return done;
+}
+
+void net_conn_serve(struct net_worker *worker, struct net_conn *conn)
+{
+    uint32_t done = 0;
+    atomic_store_explicit(&conn->last_s, worker->now_s, memory_order_relaxed);
+    for (;;) {
+        if (conn->pending != NULL && !send_pending(worker, conn))
+            return;
+        switch ((enum net_rc)conn->want) {
+        case NET_AGAIN:
+        case NET_FLUSH:
+            break;
+        case NET_MORE:
+            if (!receive(worker, conn))
+                return;
+            break;
+        case NET_FILL:
+            if (!receive_value(worker, conn))
+                return;
+            done++; /* a read counts as a request: a long value keeps nobody waiting either */
+            break;
+        case NET_CLOSE:
+            net_conn_close(worker, conn);
+            return;
+        }
+        if (conn->in != NULL)
+            done = run_input(worker, conn, done);
+        if (!send_answers(worker, conn))
+            return;
+        /* Back to the loop, also when nobody is known to wait: only epoll knows. */
+        const bool more = conn->want <= NET_FLUSH || (conn->readable && conn->want != NET_CLOSE);
+        if (more && done >= worker->net->config.requests_per_event) {
+            stat_inc(worker->stats, STAT_CONN_YIELDS);
+            net_worker_queue(worker, conn);
+            return;
+        }
+    }
+}

@@ -1,0 +1,331 @@
+/* Listening sockets, and the loop that accepts.
+ *
+ * The limit: with conns_max_refuse a connection too many is accepted, told so and closed. Else, and when
+ * fds run out, accepting pauses: connections wait in the kernel's backlog until one of ours closes (the worker wakes
+ * us) or, as fds may come back without us knowing, a moment has passed.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include <assert.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "net/net_priv.h"
+
+enum {
+    ACCEPTS_PER_EVENT = 64,
+    PAUSE_MS = 10, /* as memcached's */
+};
+
+/* ── opening ──────────────────────────────────────────────────────────────────────────────── */
+
+static int listener_add(struct net *net, int fd, int family)
+{
+    struct net_listener *listeners =
+        realloc(net->listeners, (net->listener_count + 1) * sizeof(*listeners));
+    if (listeners == NULL)
+        return -ENOMEM;
+    net->listeners = listeners;
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = net->listener_count};
+    if (epoll_ctl(net->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+        return -errno;
+    listeners[net->listener_count++] = (struct net_listener){.fd = fd, .family = family};
+    return 0;
+}
+
+static void set_flag(int fd, int level, int name)
+{
+    const int on = 1;
+    (void)setsockopt(fd, level, name, &on, sizeof(on));
+}
+
+/* Open a socket, bind and listen. Accepted sockets inherit the options. Returns the fd or -errno. */
+static int socket_open(const struct sockaddr *addr, socklen_t len, int backlog)
+{
+    const int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (addr->sa_family != AF_UNIX) {
+        set_flag(fd, SOL_SOCKET, SO_REUSEADDR);
+        set_flag(fd, SOL_SOCKET, SO_KEEPALIVE);
+        set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
+        if (addr->sa_family == AF_INET6)
+            set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY);
+    }
+    if (bind(fd, addr, len) == 0 && listen(fd, backlog) == 0)
+        return fd;
+    const int rc = -errno;
+    close(fd);
+    return rc;
+}
+
+/* Whether an address of a name that cannot be opened may be left out when another one works: the
+ * machine has no such family or (IPv6's loopback) address, or somebody else is listening there. */
+static bool may_be_absent(const struct addrinfo *info, int rc)
+{
+    if (rc == -EADDRINUSE || rc == -EAFNOSUPPORT)
+        return true;
+    const struct sockaddr_in6 *v6 = (const void *)info->ai_addr;
+    return rc == -EADDRNOTAVAIL && info->ai_family == AF_INET6 &&
+           IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+}
+
+static int port_of(int fd)
+{
+    struct sockaddr_storage addr = {0};
+    socklen_t len = sizeof(addr);
+    if (getsockname(fd, (struct sockaddr *)&addr, &len) != 0)
+        return 0;
+    return net_addr_port((const struct sockaddr *)&addr);
+}
+
+/* Open one address. `*any_port` is what the kernel chose for an earlier one, so that all addresses of a
+ * server on "any free port" share it where that is possible. */
+static int info_open(struct net *net, const struct addrinfo *info, bool any, int *any_port)
+{
+    int fd = -1;
+    if (any && *any_port != 0) {
+        net_addr_port_set(info->ai_addr, *any_port);
+        fd = socket_open(info->ai_addr, info->ai_addrlen, net->config.backlog);
+        net_addr_port_set(info->ai_addr, 0);
+    }
+    if (fd < 0)
+        fd = socket_open(info->ai_addr, info->ai_addrlen, net->config.backlog);
+    if (fd < 0)
+        return fd;
+    if (any)
+        *any_port = port_of(fd);
+    const int rc = listener_add(net, fd, info->ai_family);
+    if (rc != 0)
+        close(fd);
+    return rc;
+}
+
+/* Open all addresses of a name; one that works is enough where others may be absent. */
+static int address_open(struct net *net, const struct net_address *address, int *any_port,
+                        char *error)
+{
+    const char *host = address->host != NULL ? address->host : "*";
+    char port[16];
+    (void)snprintf(port, sizeof(port), "%d", address->port);
+    const struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *infos;
+    const int gai_rc = getaddrinfo(address->host, port, &hints, &infos);
+    if (gai_rc != 0) {
+        (void)snprintf(error, NET_ERROR_BYTES, "cannot resolve %s: %s", host, gai_strerror(gai_rc));
+        return gai_rc == EAI_MEMORY ? -ENOMEM : -ENXIO;
+    }
+    int rc = 0;
+    size_t opened = 0;
+    for (const struct addrinfo *info = infos; info != NULL; info = info->ai_next) {
+        const int info_rc = info_open(net, info, address->port == 0, any_port);
+        opened += info_rc == 0;
+        if (info_rc != 0)
+            rc = info_rc;
+        if (info_rc != 0 && !may_be_absent(info, info_rc)) {
+            opened = 0;
+            break;
+        }
+    }
+    freeaddrinfo(infos);
+    if (opened > 0)
+        return 0;
+    (void)snprintf(error, NET_ERROR_BYTES, "failed to listen on %s, TCP port %s: %s", host, port,
+                   strerror(-rc));
+    return rc;
+}
+
+static int unix_open(struct net *net, char *error)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    const char *path = net->config.unix_path;
+    int rc = -ENAMETOOLONG;
+    if (strlen(path) < sizeof(addr.sun_path)) {
+        memcpy(addr.sun_path, path, strlen(path));
+        struct stat st;
+        if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+            (void)unlink(path); /* left behind by an earlier server */
+        const mode_t mask = umask((mode_t)(~net->config.unix_mask & 0777));
+        const int fd = socket_open((struct sockaddr *)&addr, sizeof(addr), net->config.backlog);
+        (void)umask(mask);
+        rc = fd < 0 ? fd : listener_add(net, fd, AF_UNIX);
+        if (rc != 0 && fd >= 0)
+            close(fd);
+    }
+    if (rc != 0)
+        (void)snprintf(error, NET_ERROR_BYTES, "failed to listen on unix socket %s: %s", path,
+                       strerror(-rc));
+    return rc;
+}
+
+int net_listen_open(struct net *net, char *error)
+{
+    int any_port = 0;
+    int absent_rc = 0;
+    for (size_t i = 0; i < net->config.address_count; i++) {
+        const int rc = address_open(net, &net->config.addresses[i], &any_port, error);
+        if (rc == -EADDRNOTAVAIL || rc == -EAFNOSUPPORT)
+            absent_rc = rc; /* fine when another one works: a machine without IPv6 */
+        else if (rc != 0)
+            return rc;
+    }
+    if (net->config.unix_path != NULL)
+        return unix_open(net, error);
+    return net->listener_count > 0 ? 0 : absent_rc;
+}
+
+void net_listen_close(struct net *net)
+{
+    for (size_t i = 0; i < net->listener_count; i++)
+        close(net->listeners[i].fd);
+    free(net->listeners);
+    net->listeners = NULL;
+    net->listener_count = 0;
+}
+
+/* ── accepting ────────────────────────────────────────────────────────────────────────────── */
+
+static void listeners_watch(struct net *net, uint32_t events)
+{
+    for (size_t i = 0; i < net->listener_count; i++) {
+        struct epoll_event event = {.events = events, .data.u64 = i};
+        (void)epoll_ctl(net->epoll_fd, EPOLL_CTL_MOD, net->listeners[i].fd, &event);
+    }
+}
+
+static bool is_full(const struct net *net)
+{
+    return atomic_load(&net->open_count) >= net->config.conns_max;
+}
+
+static void pause_accepting(struct net *net)
+{
+    atomic_store(&net->paused, true); /* seq_cst: see net_conn_close() */
+    net->paused_since_ns = clock_mono_ns();
+    listeners_watch(net, 0);
+    stat_inc(net->config.stats, STAT_LISTEN_DISABLED_NUM);
+}
+
+static void try_resume(struct net *net)
+{
+    if (is_full(net))
+        return;
+    atomic_store(&net->paused, false);
+    listeners_watch(net, EPOLLIN);
+    stat_add(net->config.stats, STAT_TIME_IN_LISTEN_DISABLED_US,
+             (clock_mono_ns() - net->paused_since_ns) / 1000);
+}
+
+static struct net_worker *least_loaded(struct net *net)
+{
+    struct net_worker *best = &net->workers[0];
+    uint32_t best_count = UINT32_MAX;
+    for (unsigned i = 0; i < net->config.worker_count; i++) {
+        const uint32_t count = atomic_load_explicit(&net->workers[i].conns, memory_order_relaxed);
+        if (count < best_count) {
+            best = &net->workers[i];
+            best_count = count;
+        }
+    }
+    return best;
+}
+
+/* Give a new connection to a worker. From epoll_ctl on the slot is the worker's; the call orders
+ * what we wrote before it. */
+static void hand_out(struct net *net, int fd, bool local)
+{
+    struct net_worker *worker = least_loaded(net);
+    struct net_conn *conn = &net->conns[fd];
+    /* Acquire: the worker that had this slot before is done with it. */
+    const uint8_t state = atomic_load_explicit(&conn->state, memory_order_acquire);
+    assert(state == NET_STATE_FREE);
+    (void)state;
+    conn->want = NET_MORE;
+    conn->readable = conn->hangup = conn->queued = conn->watch_out = false;
+    conn->local = local;
+    atomic_store_explicit(&conn->worker, (uint16_t)worker->index, memory_order_relaxed);
+    conn->fd = fd;
+    conn->in_at = conn->in_end = 0;
+    conn->in = NULL;
+    conn->pending = NULL;
+    conn->session = NULL;
+    conn->ready_next = NULL;
+    atomic_store_explicit(&conn->last_s, clock_now_s(), memory_order_relaxed);
+    atomic_store_explicit(&conn->state, NET_STATE_WAIT, memory_order_release);
+    const uint32_t used = atomic_load_explicit(&net->fds_used, memory_order_relaxed);
+    if ((uint32_t)fd >= used) {
+        atomic_store_explicit(&net->fds_used, (uint32_t)fd + 1, memory_order_relaxed);
+        stat_add(net->config.stats, STAT_CONNECTION_STRUCTURES, (uint32_t)fd + 1 - used);
+    }
+    atomic_fetch_add(&net->open_count, 1);
+    atomic_fetch_add_explicit(&worker->conns, 1, memory_order_relaxed);
+    stat_inc(net->config.stats, STAT_CURR_CONNECTIONS);
+    stat_inc(net->config.stats, STAT_TOTAL_CONNECTIONS);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = conn};
+    if (epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0)
+        return;
+    stat_sub(net->config.stats, STAT_CURR_CONNECTIONS, 1); /* no memory for the watch */
+    atomic_fetch_sub_explicit(&worker->conns, 1, memory_order_relaxed);
+    atomic_fetch_sub(&net->open_count, 1);
+    atomic_store_explicit(&conn->state, NET_STATE_FREE, memory_order_release);
+    close(fd);
+}
+
+static void refuse(struct net *net, int fd)
+{
+    stat_inc(net->config.stats, STAT_REJECTED_CONNECTIONS);
+    if (net->config.refusal != NULL)
+        (void)send(fd, net->config.refusal, strlen(net->config.refusal),
+                   MSG_NOSIGNAL | MSG_DONTWAIT);
+    close(fd);
+}
+
+static void accept_some(struct net *net, const struct net_listener *listener)
+{
+    for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
+        if (!net->config.conns_max_refuse && is_full(net)) {
+            pause_accepting(net);
+            return;
+        }
+        const int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            const bool want =
+                errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+            if (want)
+                pause_accepting(net);
+            if (want || errno == EAGAIN || errno == EWOULDBLOCK)
+                return;
+            continue; /* that client has gone already */
+        }
+        if (is_full(net) || (uint32_t)fd >= net->conns_cap)
+            refuse(net, fd);
+        else
+            hand_out(net, fd, listener->family == AF_UNIX);
+    }
+}
+
+int net_listen_loop(struct net *net)
+{
+    while (!atomic_load_explicit(&net->stop, memory_order_acquire)) {
+        struct epoll_event events[16];
+        const bool paused = atomic_load(&net->paused);
+        const int count =
+            epoll_wait(net->epoll_fd, events, COUNT_OF(events), paused ? PAUSE_MS : -1);
+        if (count < 0 && errno != EINTR)
+            return -errno;
+        if (paused)
+            try_resume(net);
+        for (int i = 0; i < count; i++)
+            if (events[i].data.u64 < net->listener_count)
+                accept_some(net, &net->listeners[events[i].data.u64]);
+            else
+                net_wake_clear(net->wake_fd);
+    }
+    return 0;
+}

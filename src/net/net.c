@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "net/net.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "net/net_priv.h"
+
+enum { CONNS_CAP_MAX = 1 << 24 };
+
+void net_wake(int wake_fd)
+{
+    const int saved = errno;
+    const uint64_t one = 1;
+    /* A full counter is as good as one more: somebody will wake up. */
+    if (write(wake_fd, &one, sizeof(one)) < 0)
+        errno = saved;
+}
+
+void net_wake_clear(int wake_fd)
+{
+    uint64_t count;
+    (void)!read(wake_fd, &count, sizeof(count));
+}
+
+/* ── life ─────────────────────────────────────────────────────────────────────────────────── */
+
+/* Reserve a slot for every fd that the process may ever have. */
+static int conns_map(struct net *net)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return -errno;
+    net->conns_cap =
+        limit.rlim_cur < CONNS_CAP_MAX ? (uint32_t)limit.rlim_cur : (uint32_t)CONNS_CAP_MAX;
+    void *map = mmap(NULL, net->conns_cap * sizeof(*net->conns), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (map == MAP_FAILED)
+        return -errno;
+    net->conns = map;
+    return 0;
+}
+
+static int listener_init(struct net *net, char *error)
+{
+    net->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    net->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = UINT64_MAX};
+    if (net->epoll_fd < 0 || net->wake_fd < 0 ||
+        epoll_ctl(net->epoll_fd, EPOLL_CTL_ADD, net->wake_fd, &event) != 0)
+        return -errno;
+    return net_listen_open(net, error);
+}
+
+static int workers_init(struct net *net)
+{
+    const unsigned count = net->config.worker_count;
+    net->workers = aligned_alloc(CACHE_LINE_BYTES, count * sizeof(*net->workers));
+    if (net->workers == NULL)
+        return -ENOMEM;
+    memset(net->workers, 0, count * sizeof(*net->workers));
+    for (unsigned i = 0; i < count; i++)
+        net->workers[i].epoll_fd = net->workers[i].wake_fd = -1;
+    for (unsigned i = 0; i < count; i++) {
+        const int rc = net_worker_init(&net->workers[i], net, i);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+int net_new(const struct net_config *config, struct net **ret_net, char *ret_error)
+{
+    ret_error[0] = '\0';
+    struct net *net = aligned_alloc(CACHE_LINE_BYTES, sizeof(*net));
+    if (net == NULL)
+        return -ENOMEM;
+    memset(net, 0, sizeof(*net));
+    net->config = *config;
+    net->epoll_fd = net->wake_fd = -1;
+    int rc = conns_map(net);
+    if (rc == 0)
+        rc = workers_init(net);
+    if (rc == 0)
+        rc = listener_init(net, ret_error);
+    if (rc != 0) {
+        if (ret_error[0] == '\0')
+            (void)snprintf(ret_error, NET_ERROR_BYTES, "cannot set up the network: %s",
+                           strerror(-rc));
+        net_free(net);
+        return rc;
+    }
+    *ret_net = net;
+    return 0;
+}
+
+int net_run(struct net *net)
+{
+    for (unsigned i = 0; i < net->config.worker_count; i++) {
+        struct net_worker *worker = &net->workers[i];
+        const int rc = pthread_create(&worker->thread, NULL, net_worker_main, worker);
+        if (rc != 0)
+            return -rc;
+        worker->started = true;
+    }
+    return net_listen_loop(net);
+}
+
+void net_stop(struct net *net)
+{
+    atomic_store_explicit(&net->stop, true, memory_order_release);
+    net_wake(net->wake_fd);
+}
+
+void net_free(struct net *net)
+{
+    if (net == NULL)
+        return;
+    atomic_store_explicit(&net->stop, true, memory_order_release);
+    for (unsigned i = 0; net->workers != NULL && i < net->config.worker_count; i++)
+        net_worker_fini(&net->workers[i]);
+    free(net->workers);
+    net_listen_close(net);
+    if (net->epoll_fd >= 0)
+        close(net->epoll_fd);
+    if (net->wake_fd >= 0)
+        close(net->wake_fd);
+    if (net->conns != NULL)
+        (void)munmap(net->conns, net->conns_cap * sizeof(*net->conns));
+    free(net);
+}
+
+/* ── seen from outside ────────────────────────────────────────────────────────────────────── */
+
+typedef int (*name_call)(int fd, struct sockaddr *addr, socklen_t *len);
+
+/* Ask the kernel for an address of `fd` as text; empty when the fd has gone meanwhile. */
+static void address_text(int fd, name_call call, char *ret_text)
+{
+    struct sockaddr_storage addr = {0};
+    socklen_t len = sizeof(addr);
+    ret_text[0] = '\0';
+    if (call(fd, (struct sockaddr *)&addr, &len) == 0)
+        net_addr_format((const struct sockaddr *)&addr, len, ret_text);
+}
+
+static int peer_name(int fd, struct sockaddr *addr, socklen_t *len)
+{
+    return getpeername(fd, addr, len);
+}
+
+static int sock_name(int fd, struct sockaddr *addr, socklen_t *len)
+{
+    return getsockname(fd, addr, len);
+}
+
+static bool is_listener(const struct net *net, int fd)
+{
+    for (size_t i = 0; i < net->listener_count; i++)
+        if (net->listeners[i].fd == fd)
+            return true;
+    return false;
+}
+
+static bool conn_info(struct net *net, int fd, uint32_t now_s, struct net_conn_info *ret_info)
+{
+    *ret_info = (struct net_conn_info){.fd = fd};
+    if (is_listener(net, fd)) {
+        ret_info->state = NET_STATE_LISTEN;
+        address_text(fd, sock_name, ret_info->address);
+        return true;
+    }
+    const struct net_conn *conn = &net->conns[fd];
+    /* Relaxed: nothing else of the slot is read, and the kernel is asked for the rest. */
+    ret_info->state = atomic_load_explicit(&conn->state, memory_order_relaxed);
+    if (ret_info->state == NET_STATE_FREE)
+        return false;
+    const uint32_t last_s = atomic_load_explicit(&conn->last_s, memory_order_relaxed);
+    ret_info->idle_s = now_s > last_s ? now_s - last_s : 0;
+    address_text(fd, peer_name, ret_info->address);
+    address_text(fd, sock_name, ret_info->listen_address);
+    return ret_info->address[0] != '\0';
+}
+
+void net_conn_each(struct net *net, void (*each)(void *arg, const struct net_conn_info *info),
+                   void *arg)
+{
+    uint32_t end = atomic_load_explicit(&net->fds_used, memory_order_relaxed);
+    for (size_t i = 0; i < net->listener_count; i++)
+        if ((uint32_t)net->listeners[i].fd >= end)
+            end = (uint32_t)net->listeners[i].fd + 1;
+    const uint32_t now_s = clock_now_s();
+    struct net_conn_info info;
+    for (uint32_t fd = 0; fd < end && fd < net->conns_cap; fd++)
+        if (conn_info(net, (int)fd, now_s, &info))
+            each(arg, &info);
+}
+
+bool net_listener_get(const struct net *net, size_t index, struct net_listener_info *ret_info)
+{
+    if (index >= net->listener_count)
+        return false;
+    const struct net_listener *listener = &net->listeners[index];
+    struct sockaddr_storage addr = {0};
+    socklen_t len = sizeof(addr);
+    (void)getsockname(listener->fd, (struct sockaddr *)&addr, &len);
+    *ret_info = (struct net_listener_info){.family = listener->family,
+                                           .port = net_addr_port((const struct sockaddr *)&addr)};
+    net_addr_format((const struct sockaddr *)&addr, len, ret_info->address);
+    return true;
+}
+
+bool net_is_accepting(const struct net *net)
+{
+    return !atomic_load_explicit(&net->paused, memory_order_relaxed);
+}

@@ -1,0 +1,161 @@
+/* net/net.h — sockets, threads and connections: bytes in, bytes out. Knows no command.
+ *
+ *   listener thread           accepts, hands each connection to the worker that has the fewest
+ *   worker threads            one epoll loop each; a connection stays with its worker
+ *
+ *   epoll says readable ─► recv ─► ops.run, batch by batch ─► one send for all their answers
+ *                           ▲                                     │ the socket is full:
+ *                           └── nothing is read or run meanwhile ─┘ the rest waits in the connection
+ *
+ * What happens to the bytes is up to `struct net_ops`. The smallest server answers each line:
+ *
+ *     static enum net_rc run(void *worker, void **session, struct net_io *io)
+ *     {
+ *         const uint8_t *end;
+ *         while ((end = memchr(io->in.ptr + io->used, '\n', io->in.len - io->used)) != NULL) {
+ *             io->used = (size_t)(end + 1 - io->in.ptr);
+ *             io->requests++;
+ *             out_put_str(io->out, "END\r\n");
+ *         }
+ *         return NET_MORE;
+ *     }
+ *     const struct net_ops ops = {.run = run};
+ *     net_new(&config, &net), net_run(net), net_free(net);
+ *
+ * Includes: base, stat.  Included by: server, bench.
+ * Threads:  net_run() is the listener's loop, in the caller's thread; net_free() waits for the workers.
+ * Memory:   an idle connection is one cache line; buffers belong to the workers and are lent to connections with
+ *           something in them. Bounded per connection: input by NET_IN_BYTES_MAX, answers by NET_OUT_BYTES_MAX and
+ *           what one request adds beyond it.
+ * Spec:     memcached 1.6.45, "Connections and limits".
+ * SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "base/attr.h"
+#include "base/bytes.h"
+#include "base/out.h"
+
+struct stat_block;
+
+enum {
+    NET_IN_BYTES = 16 * 1024,       /* a read buffer; what one read may bring */
+    NET_IN_BYTES_MAX = 2048 * 1024, /* a request that `run` wants whole may make it grow to this */
+    NET_OUT_BYTES_MAX = 256 * 1024, /* answers are sent at the latest when there are so many */
+    NET_ADDR_TEXT_BYTES = 128,      /* enough for any address as text */
+};
+
+/* ── what is served ───────────────────────────────────────────────────────────────────────── */
+
+struct net_io {
+    struct bytes in;   /* what has arrived and is not used yet; not empty */
+    size_t used;       /* run: how much of it is dealt with */
+    unsigned requests; /* run: how many that were */
+    struct out *out;   /* answers; may hold those of earlier calls */
+};
+
+/* What `run` wants next. */
+enum net_rc {
+    NET_AGAIN, /* a batch is done, there is more in the input: to be called again in its turn. The
+                * bytes that are not used stay where they are until then. */
+    NET_FLUSH, /* likewise, but send the answers first */
+    NET_MORE,  /* more input behind what is not used; a full buffer grows */
+    NET_FILL,  /* all is used; the next bytes go straight to `space` */
+    NET_CLOSE, /* send the answers, then close */
+};
+
+struct net_ops {
+    /* Run a batch of requests. `*session` is the connection's own, NULL at first. */
+    enum net_rc (*run)(void *worker, void **session, struct net_io *io);
+    /* After NET_FILL: where the next bytes go (ret_len > 0), and whether the connection's input follows directly
+     * behind them. */
+    uint8_t *(*space)(void *worker, void *session, size_t *ret_len, bool *ret_last);
+    /* `len` bytes were written there. Returns NET_FILL to go on, or NET_MORE. */
+    enum net_rc (*filled)(void *worker, void *session, size_t len);
+    /* The connection is gone; only called when `*session` is not NULL. */
+    void (*gone)(void *worker, void *session);
+    /* A loop turn begins: nothing of an earlier one is in use. `sleep`: the worker may block now. */
+    void (*turn)(void *worker, uint32_t now_s);
+    void (*sleep)(void *worker);
+};
+
+/* ── set-up ───────────────────────────────────────────────────────────────────────────────── */
+
+struct net_address {
+    const char *host; /* name or address; NULL: all of this machine */
+    int32_t port;     /* 0: any free one */
+};
+
+struct net_worker_config {
+    void *arg; /* handed to the ops as `worker` */
+    struct stat_block *stats;
+};
+
+struct net_config {
+    const struct net_ops *ops; /* all but `run` may be NULL; `space` and `filled` go together */
+    const struct net_address *addresses;
+    size_t address_count;
+    const char *unix_path; /* NULL: none */
+    unsigned unix_mask;    /* its permission bits */
+    const struct net_worker_config *workers;
+    unsigned worker_count;
+    struct stat_block *stats; /* the listener's */
+    uint32_t conns_max;
+    bool conns_max_refuse; /* tell clients beyond conns_max so; else they wait in the backlog */
+    const char *refusal;   /* ...with these words */
+    int backlog;
+    uint32_t requests_per_event; /* then it is another connection's turn */
+    uint32_t idle_timeout_s;     /* TCP only; 0: never */
+    uint64_t in_bytes_max;       /* read buffers of one worker; 0: no limit */
+};
+
+struct net;
+
+enum { NET_ERROR_BYTES = 256 };
+
+/* Open all sockets. Nothing is accepted before net_run(), but clients can connect already. Returns 0 or
+ * -errno, with the reason as a line without its end in ret_error[NET_ERROR_BYTES].
+ * Owns: free with net_free(); the config's strings and arrays are borrowed until then. */
+MUST_USE int net_new(const struct net_config *config, struct net **ret_net, char *ret_error);
+/* Start the workers, then accept until net_stop(). Returns 0 or -errno. */
+MUST_USE int net_run(struct net *net);
+/* End net_run(); may be called from any thread and from a signal handler, any number of times. */
+void net_stop(struct net *net);
+/* Stop and join the workers, close everything. NULL is fine. */
+void net_free(struct net *net);
+
+/* ── seen from outside ────────────────────────────────────────────────────────────────────── */
+
+enum net_state {
+    NET_STATE_FREE,
+    NET_STATE_LISTEN,
+    NET_STATE_WAIT,  /* between requests */
+    NET_STATE_RUN,   /* being served in this moment */
+    NET_STATE_READ,  /* a part of a request is there */
+    NET_STATE_FILL,  /* a value is arriving */
+    NET_STATE_WRITE, /* the client has to read first */
+};
+
+struct net_conn_info {
+    int fd;
+    enum net_state state;
+    uint32_t idle_s;                          /* since something arrived; of a listener: 0 */
+    char address[NET_ADDR_TEXT_BYTES];        /* tcp:IP:PORT, tcp6:[IP]:PORT or unix:PATH */
+    char listen_address[NET_ADDR_TEXT_BYTES]; /* empty for a listener itself */
+};
+
+/* Tell about every listener and connection, ordered by fd. Takes no lock; a connection that comes
+ * or goes meanwhile may be missing. Any thread. */
+void net_conn_each(struct net *net, void (*each)(void *arg, const struct net_conn_info *info),
+                   void *arg);
+
+struct net_listener_info {
+    int family; /* AF_INET, AF_INET6 or AF_UNIX */
+    int port;
+    char address[NET_ADDR_TEXT_BYTES];
+};
+
+/* The n-th listener. Returns false when there are fewer. */
+MUST_USE bool net_listener_get(const struct net *net, size_t index,
+                               struct net_listener_info *ret_info);
+/* Is nobody kept waiting because of conns_max or want of fds? */
+bool net_is_accepting(const struct net *net);

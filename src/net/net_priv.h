@@ -1,0 +1,132 @@
+/* net/net_priv.h — what the files of net share.
+ *
+ * Connections live in one table indexed by fd, reserved at start and backed page by page as fds are used. The
+ * kernel hands out the lowest free fd, so the table stays dense, needs no allocator, and can be walked in the order of
+ * fds by whoever wants to (idle sweep, `stats conns`, the end).
+ *
+ * A slot's life, and who may touch it:
+ *
+ *     FREE ──accept──► filled in by the listener ──epoll_ctl──► the worker's alone ──► FREE, close(fd)
+ *
+ * The worker stores FREE with release order before it closes the fd; the listener, when the kernel gives it that
+ * fd again, loads it with acquire order. Other threads read only the atomic fields.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/clock.h"
+#include "net/net.h"
+#include "stat/stat.h"
+
+enum {
+    NET_EVENTS = 128, /* events per epoll_wait */
+    NET_IOVECS = 256, /* pieces per sendmsg */
+};
+
+struct net_buf {
+    struct net_buf *next; /* in the pool */
+    size_t cap;
+    uint8_t data[];
+};
+
+/* Read buffers of one worker. The one given back last is lent first: it is still in the cache. */
+struct net_pool {
+    struct net_buf *free;
+    size_t free_count;
+    uint64_t bytes, bytes_max;
+    struct stat_block *stats;
+};
+
+struct net_buf *net_buf_take(struct net_pool *pool); /* NULL: out of memory, or above bytes_max */
+void net_buf_give(struct net_pool *pool, struct net_buf *buf);
+/* A buffer of twice the size with the same content. Returns NULL (and keeps `buf`) when there is none. */
+struct net_buf *net_buf_grow(struct net_pool *pool, struct net_buf *buf);
+void net_pool_fini(struct net_pool *pool);
+
+struct net_conn {          /* one cache line */
+    _Atomic uint8_t state; /* enum net_state */
+    uint8_t want;          /* enum net_rc: what `run` said last */
+    bool readable : 1;     /* the socket may hold more than we have read */
+    bool hangup : 1;       /* the peer has ended: a short read does not mean "empty" */
+    bool queued : 1;       /* in the worker's ready list */
+    bool watch_out : 1;    /* epoll reports EPOLLOUT, too */
+    bool local : 1;        /* a unix socket */
+    _Atomic uint16_t worker;
+    int fd;
+    _Atomic uint32_t last_s; /* when something arrived, cache time */
+    uint32_t in_at, in_end;  /* unused input in `in` */
+    struct net_buf *in;      /* NULL when there is none */
+    struct out *pending; /* answers that the socket did not take yet; NULL when there are none */
+    void *session;
+    struct net_conn *ready_next;
+};
+
+struct net_worker {
+    struct net *net;
+    void *arg;
+    struct stat_block *stats;
+    unsigned index;
+    int epoll_fd, wake_fd;
+    uint32_t now_s;
+    unsigned events_left; /* of this turn, behind the one being served */
+    struct net_conn *ready_first, *ready_last;
+    struct out out; /* answers of the connection being served */
+    struct net_pool pool;
+    uint32_t sweep_fd, sweep_s; /* idle sweep: where it goes on, when it was last */
+    pthread_t thread;
+    bool started;
+    /* Connections of this worker: the listener adds, the worker subtracts. Relaxed, it only guides the choice. */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t conns;
+};
+
+struct net_listener {
+    int fd;
+    int family;
+};
+
+struct net {
+    struct net_config config;
+    struct net_conn *conns; /* by fd */
+    uint32_t conns_cap;
+    _Atomic uint32_t
+        fds_used; /* slots below this have been used; relaxed, slots tell their own state */
+    struct net_listener *listeners;
+    size_t listener_count;
+    struct net_worker *workers;
+    int epoll_fd, wake_fd; /* the listener's */
+    /* The end is near: release by net_stop(), acquire by the loops. */
+    atomic_bool stop;
+    atomic_bool paused; /* nothing is accepted for now; read by workers that close a connection */
+    uint64_t paused_since_ns;
+    /* All connections: the listener adds, workers subtract; see net_conn_close(). */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t open_count;
+};
+
+/* listen.c */
+int net_listen_open(struct net *net, char *error);
+void net_listen_close(struct net *net);
+int net_listen_loop(struct net *net);
+
+/* worker.c */
+int net_worker_init(struct net_worker *worker, struct net *net, unsigned index);
+void net_worker_fini(struct net_worker *worker);
+void *net_worker_main(void *arg);
+void net_worker_queue(struct net_worker *worker, struct net_conn *conn);
+
+/* conn.c */
+void net_conn_serve(struct net_worker *worker, struct net_conn *conn);
+void net_conn_close(struct net_worker *worker, struct net_conn *conn);
+
+/* addr.c */
+void net_addr_format(const struct sockaddr *addr, socklen_t len, char *ret_text);
+int net_addr_port(const struct sockaddr *addr); /* 0 when it has none */
+void net_addr_port_set(struct sockaddr *addr, int port);
+
+/* net.c: event fds */
+void net_wake(int wake_fd); /* safe in a signal handler */
+void net_wake_clear(int wake_fd);

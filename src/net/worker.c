@@ -1,0 +1,181 @@
+/* A worker's event loop.
+ *
+ *     ┌─► nothing ready? ops.sleep ─► epoll_wait ─► ops.turn ─► events ─► ready list ─► idle sweep ─┐
+ *     └────────────────────────────────────────────────────────────────────────────────────────────┘
+ *
+ * Edge-triggered: epoll tells once that something came. Who had to stop before all of it was
+ * served, because others wait (-R), is in the ready list.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "net/net_priv.h"
+
+int net_worker_init(struct net_worker *worker, struct net *net, unsigned index)
+{
+    worker->net = net;
+    worker->index = index;
+    worker->arg = net->config.workers[index].arg;
+    worker->stats = net->config.workers[index].stats;
+    worker->pool.stats = worker->stats;
+    worker->pool.bytes_max = net->config.in_bytes_max;
+    out_init(&worker->out);
+    worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    if (worker->epoll_fd < 0 || worker->wake_fd < 0 ||
+        epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, worker->wake_fd, &event) != 0)
+        return -errno;
+    return 0;
+}
+
+void net_worker_fini(struct net_worker *worker)
+{
+    if (worker->started) {
+        net_wake(worker->wake_fd);
+        (void)pthread_join(worker->thread, NULL);
+    }
+    if (worker->epoll_fd >= 0)
+        close(worker->epoll_fd);
+    if (worker->wake_fd >= 0)
+        close(worker->wake_fd);
+    if (worker->stats != NULL)
+        net_pool_fini(&worker->pool);
+    out_fini(&worker->out);
+}
+
+/* ── ready list ───────────────────────────────────────────────────────────────────────────── */
+
+void net_worker_queue(struct net_worker *worker, struct net_conn *conn)
+{
+    conn->queued = true;
+    conn->ready_next = NULL;
+    if (worker->ready_first == NULL)
+        worker->ready_first = conn;
+    else
+        worker->ready_last->ready_next = conn;
+    worker->ready_last = conn;
+}
+
+/* Serve everyone who is in the list now, once. */
+static void serve_ready(struct net_worker *worker)
+{
+    const struct net_conn *last = worker->ready_last;
+    struct net_conn *conn = worker->ready_first;
+    for (bool more = conn != NULL; more; conn = worker->ready_first) {
+        more = conn != last;
+        worker->ready_first = conn->ready_next;
+        conn->queued = false;
+        net_conn_serve(worker, conn);
+    }
+}
+
+/* ── events ───────────────────────────────────────────────────────────────────────────────── */
+
+static void serve_event(struct net_worker *worker, const struct epoll_event *event)
+{
+    struct net_conn *conn = event->data.ptr;
+    if (conn == NULL) {
+        net_wake_clear(worker->wake_fd);
+        return;
+    }
+    if ((event->events & ~(uint32_t)EPOLLOUT) != 0)
+        conn->readable = true;
+    if ((event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+        conn->hangup = true;
+    /* Events tell the socket's present state: without EPOLLOUT what is pending has to wait on. */
+    const bool stuck =
+        conn->pending != NULL && (event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) == 0;
+    if (!conn->queued && !stuck)
+        net_conn_serve(worker, conn);
+}
+
+/* ── the end of connections ───────────────────────────────────────────────────────────────── */
+
+/* Is slot `fd` a connection of this worker? */
+static struct net_conn *own_conn(struct net_worker *worker, uint32_t fd)
+{
+    struct net_conn *conn = &worker->net->conns[fd];
+    /* Acquire: pairs with the listener's release, so that `worker` belongs to this state. When it
+     * is ours, nobody else changes the slot. */
+    if (atomic_load_explicit(&conn->state, memory_order_acquire) == NET_STATE_FREE ||
+        atomic_load_explicit(&conn->worker, memory_order_relaxed) != worker->index)
+        return NULL;
+    return conn;
+}
+
+/* Close who has been silent for too long. Once a second a part of the table is looked at, all of it
+ * in an eighth of the timeout: who is closed was silent for one to 9/8 timeouts, and a connection
+ * costs nothing but eight looks per timeout. */
+static void sweep_idle(struct net_worker *worker)
+{
+    const uint32_t timeout_s = worker->net->config.idle_timeout_s;
+    const uint32_t used = atomic_load_explicit(&worker->net->fds_used, memory_order_relaxed);
+    const uint32_t parts = timeout_s > 8 ? timeout_s / 8 : 1;
+    for (uint32_t left = used / parts + 1; left > 0; left--) {
+        if (worker->sweep_fd >= used)
+            worker->sweep_fd = 0;
+        struct net_conn *conn = own_conn(worker, worker->sweep_fd++);
+        if (conn == NULL || conn->local || conn->queued ||
+            worker->now_s - atomic_load_explicit(&conn->last_s, memory_order_relaxed) < timeout_s)
+            continue;
+        stat_inc(worker->stats, STAT_IDLE_KICKS);
+        net_conn_close(worker, conn);
+    }
+}
+
+static void close_all(struct net_worker *worker)
+{
+    const uint32_t used = atomic_load_explicit(&worker->net->fds_used, memory_order_relaxed);
+    for (uint32_t fd = 0; fd < used; fd++) {
+        struct net_conn *conn = own_conn(worker, fd);
+        if (conn != NULL)
+            net_conn_close(worker, conn);
+    }
+}
+
+/* ── the loop ─────────────────────────────────────────────────────────────────────────────── */
+
+static void turn(struct net_worker *worker)
+{
+    const struct net_ops *ops = worker->net->config.ops;
+    const bool busy = worker->ready_first != NULL;
+    const bool sweeping = worker->net->config.idle_timeout_s > 0;
+    struct epoll_event events[NET_EVENTS];
+    if (!busy && ops->sleep != NULL)
+        ops->sleep(worker->arg);
+    const int count = epoll_wait(worker->epoll_fd, events, NET_EVENTS,
+                                 busy       ? 0
+                                 : sweeping ? 1000
+                                            : -1);
+    worker->now_s = clock_now_s();
+    if (ops->turn != NULL)
+        ops->turn(worker->arg, worker->now_s);
+    for (int i = 0; i < count; i++) {
+        worker->events_left = (unsigned)(count - 1 - i);
+        serve_event(worker, &events[i]);
+    }
+    serve_ready(worker);
+    if (sweeping && worker->sweep_s != worker->now_s) {
+        worker->sweep_s = worker->now_s;
+        sweep_idle(worker);
+    }
+}
+
+void *net_worker_main(void *arg)
+{
+    struct net_worker *worker = arg;
+    char name[16];
+    (void)snprintf(name, sizeof(name), "worker %u", worker->index);
+    (void)pthread_setname_np(pthread_self(), name);
+    /* Acquire: pairs with net_stop(). */
+    while (!atomic_load_explicit(&worker->net->stop, memory_order_acquire))
+        turn(worker);
+    close_all(worker);
+    if (worker->net->config.ops->sleep != NULL)
+        worker->net->config.ops->sleep(worker->arg);
+    return NULL;
+}

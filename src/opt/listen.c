@@ -2,8 +2,8 @@
  *
  *    [proto[NAME]:][tag[NAME]: or tag_NAME_:]HOST[:PORT]     separated by ',' or ';'
  *
- * HOST is a name, IPv4, [IPv6], * or a bare IPv6 address, which takes no port. Tags are for memcached's
- * proxy: accepted and forgotten.
+ * HOST is a name, IPv4, [IPv6], * or a bare IPv6 address, which takes no port. Tags are for
+ * memcached's proxy: accepted and forgotten.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 

@@ -63,8 +63,8 @@ struct opt_result {
 MUST_USE int opt_init(struct opts *opts);
 void opt_fini(struct opts *opts); /* also after a failed opt_init() or a refused opt_parse() */
 
-/* Apply a command line to `opts` (after opt_init), argument by argument, and stop at the first bad one,
- * -h or -V; then check what concerns several options. */
+/* Apply a command line to `opts` (after opt_init), argument by argument, and stop at the first bad
+ * one, -h or -V; then check what concerns several options. */
 void opt_parse(struct opts *opts, int argc, char *const argv[], struct opt_result *ret_result);
 
 /* Print the help or the version to stdout, or the refusal to stderr. The only I/O of this module.

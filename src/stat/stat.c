@@ -80,8 +80,8 @@ int stat_block_new(struct stat_registry *registry, struct stat_block **ret_block
     return 0;
 }
 
-/* Add up since the start; the lock is held. Relaxed: each number is right by itself, and nobody may expect
- * two of them to belong to the same moment. */
+/* Add up since the start; the lock is held. Relaxed: each number is right by itself, and nobody may
+ * expect two of them to belong to the same moment. */
 static void blocks_sum(const struct stat_registry *registry, uint64_t ret_sum[STAT_ID_COUNT])
 {
     memset(ret_sum, 0, STAT_ID_COUNT * sizeof(ret_sum[0]));

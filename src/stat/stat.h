@@ -5,8 +5,8 @@
  *
  * Includes: base, opt.  Included by: cmd, net, server.
  * Threads:  a block has one writer, anyone may read; the registry's calls may come from any thread.
- * Memory:   blocks belong to the registry and live as long as it does, so that what a finished thread
- *           has counted stays counted.
+ * Memory:   blocks belong to the registry and live as long as it does, so that what a finished
+ *           thread has counted stays counted.
  * Spec:     memcached 1.6.45, stats and stats settings.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
@@ -29,9 +29,9 @@ struct stat_block {
 };
 
 /* Add `delta` to a counter or gauge of the calling thread's own block.
- * Relaxed, for nothing else is published with a count. Load and store rather than a locked add, for there is
- * one writer. A gauge that goes up in one thread and down in another wraps here, and its sum wraps
- * back. */
+ * Relaxed, for nothing else is published with a count. Load and store rather than a locked add, for
+ * there is one writer. A gauge that goes up in one thread and down in another wraps here, and its
+ * sum wraps back. */
 static ALWAYS_INLINE void stat_add(struct stat_block *block, enum stat_id id, uint64_t delta)
 {
     const uint64_t old = atomic_load_explicit(&block->value[id], memory_order_relaxed);
@@ -66,7 +66,8 @@ void stat_registry_reset(struct stat_registry *registry);
 
 /* ── answers ──────────────────────────────────────────────────────────────────────────────── */
 
-/* Who knows the computed rows: appends the bare value of `id` to `out` (one that it doesn't know: 0). */
+/* Who knows the computed rows: appends the bare value of `id` to `out` (one that it doesn't know:
+ *                              0). */
 struct stat_provider {
     void (*value)(void *arg, enum stat_id id, struct out *out);
     void *arg;

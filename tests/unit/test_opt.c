@@ -13,7 +13,8 @@
 
 enum { ARGS_MAX = 16 };
 
-/* Parse a command line written as one text with single blanks; "~" stands for a blank inside of one. */
+/* Parse a command line written as one text with single blanks; "~" stands for a blank inside of
+ * one. */
 static struct opt_result parse(struct opts *opts, const char *line)
 {
     char copy[1024], *argv[ARGS_MAX] = {copy}, *rest = copy;
@@ -151,90 +152,91 @@ static void texts(void **state)
 }
 
 /* Every refusal says which option, what was wrong and what is allowed. */
+static const struct {
+    const char *line;
+    int exit_code;
+    const char *text;
+} refused[] = {
+    {"-c abc", 1, "-c, --conn-limit: 'abc' is not a number; allowed: 1..16777216"},
+    {"-c 0", 1, "-c, --conn-limit: '0' is out of range; allowed: 1..16777216"},
+    {"-c -1", 1, "-c, --conn-limit: '-1' is not a number; allowed: 1..16777216"},
+    {"-c ", 1, "-c, --conn-limit: '' is not a number; allowed: 1..16777216"},
+    {"-c", 1, "-c, --conn-limit needs a value: client connections served at once"},
+    {"--conn-limit", 1, "-c, --conn-limit needs a value: client connections served at once"},
+    {"-c 99999999999999999999", 1,
+     "-c, --conn-limit: '99999999999999999999' is not a number; allowed: 1..16777216"},
+    {"-p 65536", 1, "-p, --port: '65536' is out of range; allowed: 0..65535, or -1"},
+    {"-p -2", 1, "-p, --port: '-2' is not a number; allowed: 0..65535, or -1"},
+    {"-U 11211", 1,
+     "-U, --udp-port: '11211' is out of range; allowed: 0 (0: off, and UDP is not served yet)"},
+    {"-U -1", 1,
+     "-U, --udp-port: '-1' is out of range; allowed: 0 (0: off, and UDP is not served yet)"},
+    {"-a 8", 1, "-a, --unix-mask: '8' is not a number; allowed: 0..777, octal"},
+    {"-a 1000", 1, "-a, --unix-mask: '1000' is out of range; allowed: 0..777, octal"},
+    {"-m 0", 1, "-m, --memory-limit: '0' is out of range; allowed: 1..16777216 (MiB)"},
+    {"-m 64m", 1, "-m, --memory-limit: '64m' is not a number; allowed: 1..16777216 (MiB)"},
+    {"-I 1023", 64,
+     "-I, --max-item-size: '1023' is out of range; allowed: 1024..1073741824 bytes, or with k, "
+     "m, g"},
+    {"-I 2g", 64,
+     "-I, --max-item-size: '2g' is out of range; allowed: 1024..1073741824 bytes, or with k, "
+     "m, g"},
+    {"-I k", 64,
+     "-I, --max-item-size: 'k' is not a number; allowed: 1024..1073741824 bytes, or with k, m, "
+     "g"},
+    {"-I 99999999999g", 64,
+     "-I, --max-item-size: '99999999999g' is not a number; allowed: 1024..1073741824 bytes, or "
+     "with k, m, g"},
+    {"-I 33m", 64,
+     "-I, --max-item-size: 34603008 bytes is more than half of the memory limit (-m); allowed: "
+     "at most 33554432"},
+    {"-t 0", 1, "-t, --threads: '0' is out of range; allowed: 1..1024"},
+    {"-f 1", 1, "-f, --slab-growth-factor: '1' is out of range; allowed: 1.0001..1000000"},
+    {"-f nan", 1, "-f, --slab-growth-factor: 'nan' is not a number; allowed: 1.0001..1000000"},
+    {"-D ab", 1, "-D: 'ab' is not one character; allowed: one character"},
+    {"-B binary", 64, "-B, --protocol: 'binary' is unknown; allowed: auto|ascii"},
+    {"-l a:b", 1,
+     "-l, --listen: 'a:b' is no address; allowed: HOST, HOST:PORT, [IPv6]:PORT, *; several "
+     "with commas"},
+    {"-s ", 1, "-s, --unix-socket: '' is empty; allowed: 1..107 bytes"},
+    {"-Z", 1, "unknown option -Z; matted -h lists those that exist"},
+    {"-vZ", 1, "unknown option -Z; matted -h lists those that exist"},
+    {"--enable-ssl", 1, "unknown option --enable-ssl; matted -h lists those that exist"},
+    {"--un x", 1, "unknown option --un; matted -h lists those that exist"}, /* two match */
+    {"--=x", 1, "unknown option --; matted -h lists those that exist"},
+    {"--daemon=1", 1, "-d, --daemon takes no value"},
+    {"--help=1", 1, "-h, --help takes no value"},
+    {"fast", 64, "'fast' is not an option; all settings are options"},
+    {"-- -p", 64, "'-p' is not an option; all settings are options"},
+    {"-", 64, "'-' is not an option; all settings are options"},
+    {"-o", 1, "-o needs a list of sub-options; matted -h lists them"},
+    {"-o fast", 1, "-o: Illegal suboption 'fast'; matted -h lists those that exist"},
+    {"-o no_hashpower", 1,
+     "-o: Illegal suboption 'no_hashpower'; matted -h lists those that exist"},
+    {"-o Modern", 1, "-o: Illegal suboption 'Modern'; matted -h lists those that exist"},
+    {"-o hashpower", 1,
+     "-o hashpower needs a value: the index starts small and grows without a pause"},
+    {"-o hashpower=11", 1, "-o hashpower: '11' is out of range; allowed: 0, or 12..32"},
+    {"-o hashpower=33", 1, "-o hashpower: '33' is out of range; allowed: 0, or 12..32"},
+    {"-o slab_automove=3", 1, "-o slab_automove: '3' is out of range; allowed: 0..2"},
+    {"-o slab_chunk_max=4096", 1,
+     "-o slab_chunk_max: '4096' is out of range; allowed: 1..1024 (KiB)"},
+    {"-o hot_lru_pct=50", 64,
+     "-o hot_lru_pct and warm_lru_pct: 50 and 40; allowed: 80 at most together"},
+    {"-o hash_algorithm=md5", 1,
+     "-o hash_algorithm: 'md5' is unknown; allowed: murmur3|jenkins|xxh3"},
+    {"-o fast -V", 1, "-o: Illegal suboption 'fast'; matted -h lists those that exist"},
+};
+
 static void refusals(void **state)
 {
     (void)state;
-    static const struct {
-        const char *line;
-        int exit_code;
-        const char *text;
-    } rows[] = {
-        {"-c abc", 1, "-c, --conn-limit: 'abc' is not a number; allowed: 1..16777216"},
-        {"-c 0", 1, "-c, --conn-limit: '0' is out of range; allowed: 1..16777216"},
-        {"-c -1", 1, "-c, --conn-limit: '-1' is not a number; allowed: 1..16777216"},
-        {"-c ", 1, "-c, --conn-limit: '' is not a number; allowed: 1..16777216"},
-        {"-c", 1, "-c, --conn-limit needs a value: client connections served at once"},
-        {"--conn-limit", 1, "-c, --conn-limit needs a value: client connections served at once"},
-        {"-c 99999999999999999999", 1,
-         "-c, --conn-limit: '99999999999999999999' is not a number; allowed: 1..16777216"},
-        {"-p 65536", 1, "-p, --port: '65536' is out of range; allowed: 0..65535, or -1"},
-        {"-p -2", 1, "-p, --port: '-2' is not a number; allowed: 0..65535, or -1"},
-        {"-U 11211", 1,
-         "-U, --udp-port: '11211' is out of range; allowed: 0 (0: off, and UDP is not served yet)"},
-        {"-U -1", 1,
-         "-U, --udp-port: '-1' is out of range; allowed: 0 (0: off, and UDP is not served yet)"},
-        {"-a 8", 1, "-a, --unix-mask: '8' is not a number; allowed: 0..777, octal"},
-        {"-a 1000", 1, "-a, --unix-mask: '1000' is out of range; allowed: 0..777, octal"},
-        {"-m 0", 1, "-m, --memory-limit: '0' is out of range; allowed: 1..16777216 (MiB)"},
-        {"-m 64m", 1, "-m, --memory-limit: '64m' is not a number; allowed: 1..16777216 (MiB)"},
-        {"-I 1023", 64,
-         "-I, --max-item-size: '1023' is out of range; allowed: 1024..1073741824 bytes, or with k, "
-         "m, g"},
-        {"-I 2g", 64,
-         "-I, --max-item-size: '2g' is out of range; allowed: 1024..1073741824 bytes, or with k, "
-         "m, g"},
-        {"-I k", 64,
-         "-I, --max-item-size: 'k' is not a number; allowed: 1024..1073741824 bytes, or with k, m, "
-         "g"},
-        {"-I 99999999999g", 64,
-         "-I, --max-item-size: '99999999999g' is not a number; allowed: 1024..1073741824 bytes, or "
-         "with k, m, g"},
-        {"-I 33m", 64,
-         "-I, --max-item-size: 34603008 bytes is more than half of the memory limit (-m); allowed: "
-         "at most 33554432"},
-        {"-t 0", 1, "-t, --threads: '0' is out of range; allowed: 1..1024"},
-        {"-f 1", 1, "-f, --slab-growth-factor: '1' is out of range; allowed: 1.0001..1000000"},
-        {"-f nan", 1, "-f, --slab-growth-factor: 'nan' is not a number; allowed: 1.0001..1000000"},
-        {"-D ab", 1, "-D: 'ab' is not one character; allowed: one character"},
-        {"-B binary", 64, "-B, --protocol: 'binary' is unknown; allowed: auto|ascii"},
-        {"-l a:b", 1,
-         "-l, --listen: 'a:b' is no address; allowed: HOST, HOST:PORT, [IPv6]:PORT, *; several "
-         "with commas"},
-        {"-s ", 1, "-s, --unix-socket: '' is empty; allowed: 1..107 bytes"},
-        {"-Z", 1, "unknown option -Z; matted -h lists those that exist"},
-        {"-vZ", 1, "unknown option -Z; matted -h lists those that exist"},
-        {"--enable-ssl", 1, "unknown option --enable-ssl; matted -h lists those that exist"},
-        {"--un x", 1, "unknown option --un; matted -h lists those that exist"}, /* two match */
-        {"--=x", 1, "unknown option --; matted -h lists those that exist"},
-        {"--daemon=1", 1, "-d, --daemon takes no value"},
-        {"--help=1", 1, "-h, --help takes no value"},
-        {"fast", 64, "'fast' is not an option; all settings are options"},
-        {"-- -p", 64, "'-p' is not an option; all settings are options"},
-        {"-", 64, "'-' is not an option; all settings are options"},
-        {"-o", 1, "-o needs a list of sub-options; matted -h lists them"},
-        {"-o fast", 1, "-o: Illegal suboption 'fast'; matted -h lists those that exist"},
-        {"-o no_hashpower", 1,
-         "-o: Illegal suboption 'no_hashpower'; matted -h lists those that exist"},
-        {"-o Modern", 1, "-o: Illegal suboption 'Modern'; matted -h lists those that exist"},
-        {"-o hashpower", 1,
-         "-o hashpower needs a value: the index starts small and grows without a pause"},
-        {"-o hashpower=11", 1, "-o hashpower: '11' is out of range; allowed: 0, or 12..32"},
-        {"-o hashpower=33", 1, "-o hashpower: '33' is out of range; allowed: 0, or 12..32"},
-        {"-o slab_automove=3", 1, "-o slab_automove: '3' is out of range; allowed: 0..2"},
-        {"-o slab_chunk_max=4096", 1,
-         "-o slab_chunk_max: '4096' is out of range; allowed: 1..1024 (KiB)"},
-        {"-o hot_lru_pct=50", 64,
-         "-o hot_lru_pct and warm_lru_pct: 50 and 40; allowed: 80 at most together"},
-        {"-o hash_algorithm=md5", 1,
-         "-o hash_algorithm: 'md5' is unknown; allowed: murmur3|jenkins|xxh3"},
-        {"-o fast -V", 1, "-o: Illegal suboption 'fast'; matted -h lists those that exist"},
-    };
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+    for (size_t i = 0; i < COUNT_OF(refused); i++) {
         struct opts opts;
-        const struct opt_result got = parse(&opts, rows[i].line);
-        if (got.action != OPT_REFUSED || got.exit_code != rows[i].exit_code ||
-            strcmp(got.text, rows[i].text) != 0)
-            fail_msg("%s: exit %d, \"%s\"", rows[i].line, got.exit_code, got.text);
+        const struct opt_result got = parse(&opts, refused[i].line);
+        if (got.action != OPT_REFUSED || got.exit_code != refused[i].exit_code ||
+            strcmp(got.text, refused[i].text) != 0)
+            fail_msg("%s: exit %d, \"%s\"", refused[i].line, got.exit_code, got.text);
         opt_fini(&opts);
     }
 }

@@ -19,12 +19,12 @@
 #pragma once
 
 #include "base/out.h"
+#include "opt/opt.h"
 #include "proto/request.h"
+#include "stat/stat.h"
 #include "store/store.h"
 
-struct cmd_prefixes; /* cmd/prefix.h: counters of `stats detail` */
-struct opts;
-struct stat_block;
+struct cmd_prefixes; /* cmd/prefix.h */
 
 enum {
     CMD_OUT_BYTES_MAX = 256 * 1024, /* high-water mark of pending answers, blobs included */
@@ -39,6 +39,8 @@ struct cmd_server_ops {
     void (*stats_settings)(void *arg, struct out *out);
     void (*stats_conns)(void *arg, struct out *out);
     void (*stats_reset)(void *arg); /* every worker's counters and the store's */
+    /* Every worker's counters, added up. */
+    void (*stats_sum)(void *arg, uint64_t ret_sum[STAT_ID_COUNT]);
     bool (*memory_set)(void *arg, uint64_t memory_bytes); /* false: not possible */
     void (*verbosity_set)(void *arg, unsigned level);
     void (*shutdown)(void *arg, bool graceful);

@@ -1,0 +1,95 @@
+/* version quit flush_all verbosity cache_memlimit shutdown; the test build's debugtime.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include "base/clock.h"
+#include "cmd/cmd_priv.h"
+
+enum cmd_rc cmd_version(struct cmd_ctx *ctx, struct proto_request *req)
+{
+    if (!req->noreply)
+        out_put_str(ctx->out, "VERSION " CMD_VERSION "\r\n");
+    return CMD_OK;
+}
+
+enum cmd_rc cmd_quit(struct cmd_ctx *ctx, struct proto_request *req)
+{
+    (void)ctx;
+    (void)req;
+    return CMD_CLOSE;
+}
+
+enum cmd_rc cmd_flush_all(struct cmd_ctx *ctx, struct proto_request *req)
+{
+    stat_inc(ctx->stats, STAT_CMD_FLUSH); /* a refused one as well */
+    if (ctx->opts->disable_flush_all)
+        return cmd_answer(ctx, req, PROTO_REPLY_NO_FLUSH);
+    struct bytes token;
+    int64_t exptime = 0;
+    if (proto_token_next(&req->rest, &token) &&
+        (!num_parse_i64(token, &exptime) || exptime < INT32_MIN || exptime > INT32_MAX))
+        return cmd_answer(ctx, req, PROTO_REPLY_BAD_EXPTIME);
+    const uint32_t when_s = exptime > 0 ? cmd_exptime(ctx, (int32_t)exptime) : ctx->now_s;
+    store_flush(ctx->thread, when_s);
+    return cmd_answer(ctx, req, PROTO_REPLY_OK);
+}
+
+enum cmd_rc cmd_verbosity(struct cmd_ctx *ctx, struct proto_request *req)
+{
+    enum { LEVEL_MAX = 2 };
+    struct bytes token;
+    uint64_t level;
+    if (!proto_token_next(&req->rest, &token))
+        return cmd_answer(ctx, req, PROTO_REPLY_ERROR);
+    if (!num_parse_u64(token, UINT32_MAX, &level))
+        return cmd_answer(ctx, req, PROTO_REPLY_BAD_FORMAT);
+    if (ctx->server != NULL && ctx->server->verbosity_set != NULL)
+        ctx->server->verbosity_set(ctx->server_arg,
+                                   level > LEVEL_MAX ? LEVEL_MAX : (unsigned)level);
+    return cmd_answer(ctx, req, PROTO_REPLY_OK);
+}
+
+enum cmd_rc cmd_cache_memlimit(struct cmd_ctx *ctx, struct proto_request *req)
+{
+    enum { MIB_MIN = 8, MIB_BITS = 20 };
+    struct bytes token;
+    uint64_t mib;
+    if (!proto_token_next(&req->rest, &token) || !num_parse_u64(token, UINT32_MAX, &mib))
+        return cmd_answer(ctx, req, PROTO_REPLY_ERROR);
+    if (mib < MIB_MIN)
+        return cmd_answer(ctx, req, PROTO_REPLY_MEMORY_SMALL);
+    const bool done = ctx->server != NULL && ctx->server->memory_set != NULL &&
+                      ctx->server->memory_set(ctx->server_arg, mib << MIB_BITS);
+    return cmd_answer(ctx, req, done ? PROTO_REPLY_OK : PROTO_REPLY_MEMORY_FAILED);
+}
+
+enum cmd_rc cmd_shutdown(struct cmd_ctx *ctx, struct proto_request *req)
+{
+    if (!ctx->opts->enable_shutdown)
+        return cmd_answer(ctx, req, PROTO_REPLY_NO_SHUTDOWN);
+    struct bytes mode;
+    const bool graceful = proto_token_next(&req->rest, &mode);
+    if (graceful && !bytes_starts(bytes_str("graceful"), mode))
+        return cmd_answer(ctx, req, PROTO_REPLY_BAD_SHUTDOWN);
+    if (ctx->server != NULL && ctx->server->shutdown != NULL)
+        ctx->server->shutdown(ctx->server_arg, graceful);
+    return CMD_CLOSE;
+}
+
+#ifdef MATTE_TEST_BUILD
+enum cmd_rc cmd_debugtime(struct cmd_ctx *ctx, struct proto_request *req)
+{
+    struct bytes token;
+    int64_t shift_s;
+    if (!proto_token_next(&req->rest, &token))
+        return cmd_answer(ctx, req, PROTO_REPLY_ERROR);
+    if (bytes_is(token, "p"))
+        clock_freeze();
+    else if (bytes_is(token, "r"))
+        clock_resume();
+    else if (num_parse_i64(token, &shift_s))
+        clock_shift_s(shift_s);
+    else
+        return cmd_answer(ctx, req, PROTO_REPLY_ERROR);
+    ctx->now_s = clock_now_s();
+    return cmd_answer(ctx, req, PROTO_REPLY_OK);
+}
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cmd/cmd.h"
+
+#include "base/clock.h"
+#include "cmd/cmd_priv.h"
+
+/* ── dispatch ─────────────────────────────────────────────────────────────────────────────── */
+
+static enum cmd_rc (*const handlers[PROTO_CMD_COUNT])(struct cmd_ctx *, struct proto_request *) = {
+#define COMMAND(ID, word, SHAPE, args_min, CLASS, handler) cmd_##handler,
+#include "tbl/commands.def"
+#undef COMMAND
+};
+
+enum cmd_rc cmd_run(struct cmd_ctx *ctx, struct proto_request *req)
+{
+    if (LIKELY(req->error == NULL))
+        return handlers[req->cmd](ctx, req);
+    if (!req->noreply) {
+        out_put_str(ctx->out, req->error);
+        out_put_str(ctx->out, "\r\n");
+    }
+    return CMD_OK;
+}
+
+/* ── batches ──────────────────────────────────────────────────────────────────────────────── */
+
+void cmd_prefetch_bucket(struct cmd_ctx *ctx, struct proto_request *req)
+{
+    if (req->key.len == 0 || req->error != NULL)
+        return;
+    if (!req->hashed) {
+        struct cmd_key key;
+        cmd_key_init(ctx, req, &key);
+        req->hash = key.key.hash;
+        req->hashed = true;
+    }
+    store_prefetch_bucket(ctx->store, req->hash);
+}
+
+void cmd_prefetch_item(struct cmd_ctx *ctx, const struct proto_request *req)
+{
+    if (req->hashed)
+        store_prefetch_item(ctx->store, req->hash);
+}
+
+/* ── shared by the families ───────────────────────────────────────────────────────────────── */
+
+uint32_t cmd_exptime(const struct cmd_ctx *ctx, int32_t exptime)
+{
+    enum { RELATIVE_S_MAX = 60 * 60 * 24 * 30 };
+    if (exptime == 0)
+        return 0;
+    if (exptime < 0)
+        return ctx->now_s;
+    if (exptime <= RELATIVE_S_MAX)
+        return ctx->now_s > UINT32_MAX - (uint32_t)exptime ? UINT32_MAX
+                                                           : ctx->now_s + (uint32_t)exptime;
+    const int64_t exp_s = exptime - clock_wall_offset_s();
+    if (exp_s <= ctx->now_s)
+        return ctx->now_s;
+    return exp_s > UINT32_MAX ? UINT32_MAX : (uint32_t)exp_s;
+}
+
+void cmd_count_compare(struct cmd_ctx *ctx, enum store_rc rc)
+{
+    if (rc == STORE_OK)
+        stat_inc(ctx->stats, STAT_CAS_HITS);
+    else if (rc == STORE_EXISTS)
+        stat_inc(ctx->stats, STAT_CAS_BADVAL);
+    else if (store_rc_is_miss(rc))
+        stat_inc(ctx->stats, STAT_CAS_MISSES);
+}
+
+enum proto_reply cmd_store_refused(struct cmd_ctx *ctx, const struct proto_request *req,
+                                   enum store_rc rc)
+{
+    if (req->cmd == PROTO_CMD_SET || req->cmd == PROTO_CMD_MS) {
+        struct cmd_key key;
+        cmd_key_init(ctx, req, &key);
+        (void)!store_delete(ctx->thread, &key.key, &(struct store_delete){0});
+    }
+    const bool too_large = rc == STORE_TOO_LARGE;
+    stat_inc(ctx->stats, too_large ? STAT_STORE_TOO_LARGE : STAT_STORE_NO_MEMORY);
+    return too_large ? PROTO_REPLY_TOO_LARGE : PROTO_REPLY_NO_MEMORY_STORE;
+}
+
+/* ── values ───────────────────────────────────────────────────────────────────────────────── */
+
+static void release_ref(void *owner)
+{
+    store_ref_free(owner);
+}
+
+bool cmd_value_begin(struct cmd_ctx *ctx, const struct store_view *view, size_t head_bytes,
+                     struct cmd_value *ret_value)
+{
+    *ret_value = (struct cmd_value){.view = view};
+    if (UNLIKELY(view->fragmented || view->value_bytes > CMD_COPY_BYTES_MAX)) {
+        ret_value->ref = store_ref_new(ctx->thread, view);
+        if (ret_value->ref == NULL && view->fragmented)
+            return false;
+    }
+    if (ret_value->ref == NULL)
+        head_bytes += view->value.len + 2;
+    ret_value->start = out_reserve(ctx->out, head_bytes);
+    if (LIKELY(ret_value->start != NULL))
+        return true;
+    store_ref_free(ret_value->ref);
+    return false;
+}
+
+void cmd_value_end_ref(struct cmd_ctx *ctx, struct cmd_value *value)
+{
+    size_t count;
+    const struct bytes *spans = store_ref_spans(value->ref, &count);
+    out_blob(ctx->out, spans, count, release_ref, value->ref);
+    out_put(ctx->out, "\r\n", 2);
+}
+
+/* ── uploads ──────────────────────────────────────────────────────────────────────────────── */
+
+/* Copy the bytes behind `*bytes` to `dst` and let it point there. */
+static uint8_t *text_keep(uint8_t *dst, struct bytes *bytes)
+{
+    if (bytes->len > 0)
+        memcpy(dst, bytes->ptr, bytes->len);
+    bytes->ptr = dst;
+    return dst + bytes->len;
+}
+
+bool cmd_upload_begin(struct cmd_ctx *ctx, const struct proto_request *req,
+                      struct cmd_upload *ret_upload)
+{
+    struct cmd_upload *upload = ret_upload;
+    upload->upload = NULL;
+    upload->req = *req;
+    upload->req.rest = bytes_of(NULL, 0);
+    upload->req.value = bytes_of(NULL, 0);
+    if (req->error != NULL)
+        return false; /* its key and opaque are not needed, and may be too long */
+    uint8_t *dst = text_keep(upload->text, &upload->req.key);
+    text_keep(dst, &upload->req.meta.opaque);
+    struct cmd_key key;
+    cmd_key_init(ctx, &upload->req, &key);
+    const enum store_rc rc =
+        store_upload_new(ctx->thread, &key.key, req->value_bytes, &upload->upload);
+    if (rc == STORE_OK)
+        return true;
+    upload->upload = NULL;
+    upload->req.error = proto_reply_texts[cmd_store_refused(ctx, &upload->req, rc)];
+    return false;
+}
+
+enum cmd_rc cmd_upload_end(struct cmd_ctx *ctx, struct cmd_upload *upload, bool terminated)
+{
+    struct store_upload *value = upload->upload;
+    upload->upload = NULL;
+    upload->req.value_bad = !terminated;
+    return upload->req.cmd == PROTO_CMD_MS ? cmd_meta_set_run(ctx, &upload->req, value)
+                                           : cmd_store_run(ctx, &upload->req, value);
+}
+
+void cmd_upload_fail(struct cmd_ctx *ctx, struct cmd_upload *upload)
+{
+    cmd_upload_abort(upload);
+    upload->req.error = proto_reply_texts[cmd_store_refused(ctx, &upload->req, STORE_NO_MEMORY)];
+}
+
+void cmd_upload_abort(struct cmd_upload *upload)
+{
+    store_upload_free(upload->upload);
+    upload->upload = NULL;
+}

@@ -1,0 +1,147 @@
+/* cmd/cmd_priv.h — what the command families share.
+ *
+ *   cmd.c        dispatch, batches, uploads       get.c       get gets gat gats
+ *   store.c      set add replace ... cas          item.c      delete touch incr decr
+ *   meta.c       what meta commands share         meta_get.c  mg, me, mn
+ *   meta_set.c   ms, md, ma                       admin.c     flush_all verbosity ...
+ *   stats.c      stats and its sub-commands       prefix.c    counters of `stats detail`
+ *
+ * Includes: base, opt, stat, proto, store.  Included by: cmd only.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "cmd/cmd.h"
+#include "cmd/prefix.h"
+#include "proto/compose.h"
+
+/* One handler per row of tbl/commands.def. */
+#define COMMAND(ID, word, SHAPE, args_min, CLASS, handler)                                         \
+    enum cmd_rc cmd_##handler(struct cmd_ctx *ctx, struct proto_request *req);
+#include "tbl/commands.def"
+#undef COMMAND
+
+/* Finish set and its like, or ms; `upload` is NULL when the value is in req. Consumes it. */
+enum cmd_rc cmd_store_run(struct cmd_ctx *ctx, struct proto_request *req,
+                          struct store_upload *upload);
+enum cmd_rc cmd_meta_set_run(struct cmd_ctx *ctx, struct proto_request *req,
+                             struct store_upload *upload);
+
+static inline enum cmd_rc cmd_answer(struct cmd_ctx *ctx, const struct proto_request *req,
+                                     enum proto_reply reply)
+{
+    if (!req->noreply)
+        proto_reply(ctx->out, reply);
+    return CMD_OK;
+}
+
+/* ── keys ─────────────────────────────────────────────────────────────────────────────────── */
+
+struct cmd_key {
+    struct store_key key; /* may point into `decoded` */
+    uint8_t decoded[PROTO_KEY_BINARY_BYTES_MAX];
+};
+
+/* The request's key as the store knows it. */
+static inline void cmd_key_init(const struct cmd_ctx *ctx, const struct proto_request *req,
+                                struct cmd_key *ret_key)
+{
+    struct store_key *key = &ret_key->key;
+    key->key = req->key;
+    key->binary = req->key_base64;
+    if (UNLIKELY(req->key_base64))
+        key->key = bytes_of(ret_key->decoded, base64_decode(ret_key->decoded, req->key));
+    key->hash = req->hashed ? req->hash : store_hash(ctx->store, key->key);
+}
+
+/* ── time ─────────────────────────────────────────────────────────────────────────────────── */
+
+/* The cache time that an exptime of the wire means: 0 never; negative or past: now, which is expired at
+ * once; up to 30 days: from now on; else Unix time. */
+uint32_t cmd_exptime(const struct cmd_ctx *ctx, int32_t exptime);
+
+/* ── outcomes ─────────────────────────────────────────────────────────────────────────────── */
+
+/* Count a lookup that found nothing, when it had been there: get_expired, get_flushed. */
+static inline void cmd_count_gone(struct cmd_ctx *ctx, enum store_rc rc)
+{
+    if (rc == STORE_EXPIRED)
+        stat_inc(ctx->stats, STAT_GET_EXPIRED);
+    else if (rc == STORE_FLUSHED)
+        stat_inc(ctx->stats, STAT_GET_FLUSHED);
+}
+
+/* Count a store's cas_hits, cas_badval and cas_misses. */
+void cmd_count_compare(struct cmd_ctx *ctx, enum store_rc rc);
+
+/* A value could not be taken (STORE_TOO_LARGE, STORE_NO_MEMORY): count it, and rather than leave the old
+ * value standing remove it, as memcached does for set and ms. Returns what to answer. */
+enum proto_reply cmd_store_refused(struct cmd_ctx *ctx, const struct proto_request *req,
+                                   enum store_rc rc);
+
+static inline void cmd_prefix_count(struct cmd_ctx *ctx, struct bytes key, enum prefix_event event)
+{
+    if (UNLIKELY(cmd_prefixes_on(ctx->prefixes)))
+        cmd_prefixes_count(ctx->prefixes, key, event);
+}
+
+/* ── values ───────────────────────────────────────────────────────────────────────────────────
+ * A head and a value, both written into one piece of reserved space; a large value is sent from
+ * where it lies:
+ *
+ *     if (!cmd_value_begin(ctx, view, HEAD_MAX, &value)) out of memory
+ *     dst = value.start; ... write the head with its line end ...; cmd_value_end(ctx, dst, &value) */
+
+struct cmd_value {
+    uint8_t *start;
+    struct store_ref *ref; /* NULL: copied */
+    const struct store_view *view;
+};
+
+MUST_USE bool cmd_value_begin(struct cmd_ctx *ctx, const struct store_view *view, size_t head_bytes,
+                              struct cmd_value *ret_value);
+void cmd_value_end_ref(struct cmd_ctx *ctx, struct cmd_value *value);
+
+static inline void cmd_value_end(struct cmd_ctx *ctx, uint8_t *dst, struct cmd_value *value)
+{
+    if (UNLIKELY(value->ref != NULL)) {
+        out_commit(ctx->out, (size_t)(dst - value->start));
+        cmd_value_end_ref(ctx, value);
+        return;
+    }
+    const struct bytes bytes = value->view->value;
+    if (bytes.len > 0)
+        dst = proto_write(dst, bytes.ptr, bytes.len);
+    dst = proto_write_crlf(dst);
+    out_commit(ctx->out, (size_t)(dst - value->start));
+}
+
+/* ── meta answers ─────────────────────────────────────────────────────────────────────────── */
+
+enum {
+    /* "VA " length, 18 flags of at most 22 bytes, of which one key and one opaque, W X Z, CR LF */
+    CMD_META_HEAD_BYTES_MAX =
+        23 + 18 * 22 + 3 + PROTO_KEY_TEXT_BYTES_MAX + 2 + PROTO_OPAQUE_BYTES_MAX + 2 + 6 + 2,
+};
+
+static inline uint8_t *cmd_write_letter(uint8_t *dst, char letter)
+{
+    *dst++ = ' ';
+    *dst++ = (uint8_t)letter;
+    return dst;
+}
+
+/* " t30": a space, the letter, the number. */
+static inline uint8_t *cmd_write_flag(uint8_t *dst, char letter, uint64_t value)
+{
+    *dst++ = ' ';
+    return proto_write_number(dst, letter, value);
+}
+
+uint8_t *cmd_write_opaque(uint8_t *dst, const struct proto_request *req);
+uint8_t *cmd_write_key(uint8_t *dst, struct bytes key, bool binary);
+/* " t" and what is left of a life until exp_s; -1 for ever. */
+uint8_t *cmd_write_ttl(uint8_t *dst, const struct cmd_ctx *ctx, uint32_t exp_s);
+
+/* A whole answer of a code and the echoes of k and O, in request order. */
+enum cmd_rc cmd_meta_answer(struct cmd_ctx *ctx, const struct proto_request *req,
+                            const struct cmd_key *key, const char code[static 2]);

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cmd/prefix.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/spin.h"
+
+enum { SHARDS = 16, SHARD_BUCKETS = 1024, SHARD_PREFIXES_MAX = PREFIX_COUNT_MAX / SHARDS };
+
+struct prefix {
+    struct prefix *next;
+    uint64_t gets, hits, sets, deletes;
+    size_t len;
+    uint8_t text[];
+};
+
+struct shard {
+    _Alignas(CACHE_LINE_BYTES) struct spin lock;
+    uint32_t count;
+    struct prefix *buckets[SHARD_BUCKETS];
+};
+
+struct cmd_prefix_table {
+    struct shard shards[SHARDS];
+    char delimiter;
+};
+
+int cmd_prefixes_init(struct cmd_prefixes *prefixes, char delimiter, bool on)
+{
+    struct cmd_prefix_table *table = aligned_alloc(CACHE_LINE_BYTES, sizeof(*table));
+    if (table == NULL)
+        return -ENOMEM;
+    memset(table, 0, sizeof(*table));
+    table->delimiter = delimiter;
+    prefixes->table = table;
+    atomic_init(&prefixes->on, on);
+    return 0;
+}
+
+static void shard_clear(struct shard *shard)
+{
+    for (size_t i = 0; i < SHARD_BUCKETS; i++) {
+        struct prefix *next = shard->buckets[i];
+        while (next != NULL) {
+            struct prefix *prefix = next;
+            next = prefix->next;
+            free(prefix);
+        }
+        shard->buckets[i] = NULL;
+    }
+    shard->count = 0;
+}
+
+void cmd_prefixes_reset(struct cmd_prefixes *prefixes)
+{
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct shard *shard = &prefixes->table->shards[i];
+        spin_lock(&shard->lock);
+        shard_clear(shard);
+        spin_unlock(&shard->lock);
+    }
+}
+
+void cmd_prefixes_fini(struct cmd_prefixes *prefixes)
+{
+    if (prefixes->table != NULL)
+        cmd_prefixes_reset(prefixes);
+    free(prefixes->table);
+    prefixes->table = NULL;
+}
+
+/* The shard's lock is held. Returns NULL when the table is full or memory ran out. */
+static struct prefix *shard_find(struct shard *shard, struct bytes text, uint64_t hash)
+{
+    struct prefix **bucket = &shard->buckets[hash / SHARDS % SHARD_BUCKETS];
+    for (struct prefix *prefix = *bucket; prefix != NULL; prefix = prefix->next)
+        if (bytes_equal(bytes_of(prefix->text, prefix->len), text))
+            return prefix;
+    if (shard->count == SHARD_PREFIXES_MAX)
+        return NULL;
+    struct prefix *prefix = calloc(1, sizeof(*prefix) + text.len);
+    if (prefix == NULL)
+        return NULL;
+    prefix->len = text.len;
+    if (text.len > 0)
+        memcpy(prefix->text, text.ptr, text.len);
+    prefix->next = *bucket;
+    *bucket = prefix;
+    shard->count++;
+    return prefix;
+}
+
+void cmd_prefixes_count(struct cmd_prefixes *prefixes, struct bytes key, enum prefix_event event)
+{
+    struct cmd_prefix_table *table = prefixes->table;
+    const uint8_t *delimiter = memchr(key.ptr, table->delimiter, key.len);
+    if (delimiter == NULL)
+        return;
+    const struct bytes text = bytes_of(key.ptr, (size_t)(delimiter - key.ptr));
+    const uint64_t hash = hash_bytes(text, 0);
+    struct shard *shard = &table->shards[hash % SHARDS];
+    spin_lock(&shard->lock);
+    struct prefix *prefix = shard_find(shard, text, hash);
+    if (prefix != NULL) {
+        prefix->gets += event == PREFIX_GET_HIT || event == PREFIX_GET_MISS;
+        prefix->hits += event == PREFIX_GET_HIT;
+        prefix->sets += event == PREFIX_SET;
+        prefix->deletes += event == PREFIX_DELETE;
+    }
+    spin_unlock(&shard->lock);
+}
+
+static void prefix_print(const struct prefix *prefix, struct out *out)
+{
+    out_put_str(out, "PREFIX ");
+    out_put(out, prefix->text, prefix->len);
+    out_put_str(out, " get ");
+    out_put_u64(out, prefix->gets);
+    out_put_str(out, " hit ");
+    out_put_u64(out, prefix->hits);
+    out_put_str(out, " set ");
+    out_put_u64(out, prefix->sets);
+    out_put_str(out, " del ");
+    out_put_u64(out, prefix->deletes);
+    out_put_str(out, "\r\n");
+}
+
+void cmd_prefixes_print(struct cmd_prefixes *prefixes, struct out *out)
+{
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct shard *shard = &prefixes->table->shards[i];
+        spin_lock(&shard->lock);
+        for (size_t bucket = 0; bucket < SHARD_BUCKETS; bucket++)
+            for (struct prefix *prefix = shard->buckets[bucket]; prefix; prefix = prefix->next)
+                prefix_print(prefix, out);
+        spin_unlock(&shard->lock);
+    }
+}

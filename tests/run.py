@@ -218,6 +218,8 @@ def main(names):
         print(f"{name:12} {suite.__doc__} ...", flush=True)
         start = time.monotonic()
         result = suite()
+        if result == Result():
+            result = Result(failed=1, output="--- nothing was found to run\n")
         if result.failed:
             print(result.output)
         print(f"{name:12} {time.monotonic() - start:6.1f} s  {result}", flush=True)

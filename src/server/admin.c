@@ -1,0 +1,184 @@
+/* What commands ask of the server: statistics that no worker counts, and switches.
+ *
+ * Called by workers, several at a time. What is read here is either atomic or fixed since the start.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/server.h"
+
+/* ── stats ────────────────────────────────────────────────────────────────────────────────── */
+
+/* The computed rows; those that are no plain numbers are left out. */
+struct general {
+    uint64_t value[STAT_ID_COUNT];
+    struct rusage usage;
+};
+
+static void general_server(struct general *general, const struct server *server)
+{
+    const struct opts *opts = server->opts;
+    const uint32_t now_s = clock_now_s();
+    uint64_t *value = general->value;
+    value[STAT_PID] = (uint64_t)getpid();
+    value[STAT_UPTIME] = now_s - CLOCK_START_S;
+    value[STAT_TIME] = (uint64_t)(now_s + clock_wall_offset_s());
+    value[STAT_POINTER_SIZE] = 8 * sizeof(void *);
+    value[STAT_MAX_CONNECTIONS] = opts->conn_limit;
+    /* Per worker an epoll and a wake-up fd, the listener's two, and the standard three. */
+    value[STAT_RESERVED_FDS] = 2ull * opts->threads + 5;
+    value[STAT_ACCEPTING_CONNS] = net_is_accepting(server->net);
+    value[STAT_THREADS] = opts->threads;
+}
+
+static void general_store(struct general *general, const struct server *server)
+{
+    struct store_info info;
+    store_info(server->store, &info);
+    uint64_t *value = general->value;
+    value[STAT_LIMIT_MAXBYTES] = info.memory_bytes;
+    value[STAT_HASH_POWER_LEVEL] = info.index_level;
+    value[STAT_HASH_BYTES] = info.index_bytes;
+    value[STAT_HASH_IS_EXPANDING] = info.index_growing;
+    value[STAT_BYTES] = info.item_bytes;
+    value[STAT_CURR_ITEMS] = info.items;
+    value[STAT_TOTAL_ITEMS] = info.items_total;
+    value[STAT_SLAB_GLOBAL_PAGE_POOL] = info.segments_free;
+    value[STAT_EXPIRED_UNFETCHED] = info.expired_unfetched;
+    value[STAT_EVICTED_UNFETCHED] = info.evicted_unfetched;
+    value[STAT_EVICTED_ACTIVE] = info.evicted_active;
+    value[STAT_EVICTIONS] = info.evictions;
+    value[STAT_RECLAIMED] = info.reclaimed;
+    value[STAT_CRAWLER_RECLAIMED] = info.expired_background;
+}
+
+static void put_seconds(struct out *out, const struct timeval *time)
+{
+    out_printf(out, "%lld.%06ld", (long long)time->tv_sec, (long)time->tv_usec);
+}
+
+static void general_value(void *arg, enum stat_id id, struct out *out)
+{
+    const struct general *general = arg;
+    if (id == STAT_VERSION)
+        out_put_str(out, CMD_VERSION);
+    else if (id == STAT_LIBEVENT)
+        out_put_str(out, "none");
+    else if (id == STAT_RUSAGE_USER)
+        put_seconds(out, &general->usage.ru_utime);
+    else if (id == STAT_RUSAGE_SYSTEM)
+        put_seconds(out, &general->usage.ru_stime);
+    else
+        out_put_u64(out, general->value[id]);
+}
+
+static void stats_general(void *arg, struct out *out)
+{
+    struct server *server = arg;
+    struct general general = {0};
+    general_server(&general, server);
+    general_store(&general, server);
+    (void)getrusage(RUSAGE_SELF, &general.usage);
+    uint64_t sum[STAT_ID_COUNT];
+    stat_registry_sum(server->stats, sum);
+    const struct stat_provider provider = {.value = general_value, .arg = &general};
+    stat_print(out, server->opts, sum, &provider);
+}
+
+static void stats_settings(void *arg, struct out *out)
+{
+    struct server *server = arg;
+    struct store_info info;
+    store_info(server->store, &info);
+    const struct stat_settings live = {
+        .memory_limit_bytes = info.memory_bytes,
+        .verbose = log_level_get(),
+        .oldest_s = info.oldest_s,
+        .port = server->port,
+        .stats_detail = cmd_prefixes_on(&server->prefixes),
+    };
+    stat_print_settings(out, server->opts, &live);
+}
+
+static void stats_reset(void *arg)
+{
+    struct server *server = arg;
+    stat_registry_reset(server->stats);
+    store_info_reset(server->store);
+}
+
+/* ── stats conns ──────────────────────────────────────────────────────────────────────────── */
+
+static const char *state_name(enum net_state state)
+{
+    switch (state) {
+    case NET_STATE_FREE:
+        return "conn_closed";
+    case NET_STATE_LISTEN:
+        return "conn_listening";
+    case NET_STATE_WAIT:
+        return "conn_waiting";
+    case NET_STATE_RUN:
+        return "conn_parse_cmd";
+    case NET_STATE_READ:
+        return "conn_read";
+    case NET_STATE_FILL:
+        return "conn_nread";
+    case NET_STATE_WRITE:
+        return "conn_mwrite";
+    }
+    return "conn_closed";
+}
+
+static void conn_print(void *arg, const struct net_conn_info *info)
+{
+    struct out *out = arg;
+    out_printf(out, "STAT %d:addr %s\r\n", info->fd, info->address);
+    if (info->listen_address[0] != '\0')
+        out_printf(out, "STAT %d:listen_addr %s\r\n", info->fd, info->listen_address);
+    out_printf(out, "STAT %d:state %s\r\n", info->fd, state_name(info->state));
+    out_printf(out, "STAT %d:secs_since_last_cmd %u\r\n", info->fd, info->idle_s);
+}
+
+static void stats_conns(void *arg, struct out *out)
+{
+    const struct server *server = arg;
+    net_conn_each(server->net, conn_print, out);
+}
+
+/* ── switches ─────────────────────────────────────────────────────────────────────────────── */
+
+static bool memory_set(void *arg, uint64_t memory_bytes)
+{
+    struct server *server = arg;
+    if (store_memory_set(server->store, memory_bytes) != 0)
+        return false;
+    log_line(LOG_INFO, "memory limit is now %llu bytes", (unsigned long long)memory_bytes);
+    return true;
+}
+
+static void verbosity_set(void *arg, unsigned level)
+{
+    (void)arg;
+    log_level_set(level);
+}
+
+static void shut_down(void *arg, bool graceful)
+{
+    const struct server *server = arg;
+    log_line(LOG_INFO, "shut down by a client%s", graceful ? ", gracefully" : "");
+    net_stop(server->net);
+}
+
+const struct cmd_server_ops admin_ops = {
+    .stats_general = stats_general,
+    .stats_settings = stats_settings,
+    .stats_conns = stats_conns,
+    .stats_reset = stats_reset,
+    .memory_set = memory_set,
+    .verbosity_set = verbosity_set,
+    .shutdown = shut_down,
+};

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+int process_fds_raise(uint64_t fds)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= fds)
+        return 0;
+    limit.rlim_cur = fds;
+    if (limit.rlim_max < fds)
+        limit.rlim_max = fds;
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
+        return 0;
+    log_line(LOG_ERROR,
+             "cannot have %llu open files: %s; start as root, raise the limit (ulimit -n) or "
+             "ask for fewer connections (-c)",
+             (unsigned long long)fds, strerror(errno));
+    return PROCESS_OS;
+}
+
+int process_user_drop(const char *user)
+{
+    if (getuid() != 0 && geteuid() != 0)
+        return 0;
+    if (user == NULL) {
+        log_line(LOG_ERROR, "can't run as root without the -u switch; name the user to become, "
+                            "for example -u nobody");
+        return PROCESS_USAGE;
+    }
+    const struct passwd *entry = getpwnam(user);
+    if (entry == NULL) {
+        log_line(LOG_ERROR, "can't find the user %s to switch to", user);
+        return PROCESS_NO_USER;
+    }
+    if (initgroups(user, entry->pw_gid) == 0 && setgid(entry->pw_gid) == 0 &&
+        setuid(entry->pw_uid) == 0)
+        return 0;
+    log_line(LOG_ERROR, "failed to assume identity of user %s: %s", user, strerror(errno));
+    return PROCESS_OS;
+}
+
+/* ── background ───────────────────────────────────────────────────────────────────────────── */
+
+static int ready_fd = -1; /* the child's end of the pipe to the waiting parent */
+
+/* Wait until the child is ready or has ended, and exit as it did. */
+static void wait_for_child(pid_t child, int fd)
+{
+    char byte;
+    ssize_t got;
+    do
+        got = read(fd, &byte, 1);
+    while (got < 0 && errno == EINTR);
+    int status = 0;
+    if (got == 1)
+        _exit(EXIT_SUCCESS);
+    if (waitpid(child, &status, 0) == child && WIFEXITED(status))
+        _exit(WEXITSTATUS(status));
+    _exit(PROCESS_OS);
+}
+
+int process_daemonize(bool quiet)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        goto fail;
+    const pid_t child = fork();
+    if (child < 0)
+        goto fail;
+    if (child > 0) {
+        close(fds[1]);
+        wait_for_child(child, fds[0]);
+    }
+    close(fds[0]);
+    ready_fd = fds[1];
+    if (setsid() < 0 || chdir("/") != 0)
+        goto fail;
+    if (!quiet)
+        return 0;
+    const int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null_fd < 0)
+        goto fail;
+    /* stderr stays until process_ready(): the start may have something to say. */
+    (void)dup2(null_fd, STDIN_FILENO);
+    (void)dup2(null_fd, STDOUT_FILENO);
+    close(null_fd);
+    return 0;
+fail:
+    log_line(LOG_ERROR, "failed to daemonize: %s", strerror(errno));
+    return PROCESS_OS;
+}
+
+void process_ready(void)
+{
+    if (ready_fd < 0)
+        return;
+    if (log_level_get() == LOG_ERROR) {
+        const int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (null_fd >= 0) {
+            (void)dup2(null_fd, STDERR_FILENO);
+            close(null_fd);
+        }
+    }
+    (void)!write(ready_fd, "", 1);
+    close(ready_fd);
+    ready_fd = -1;
+}
+
+void process_memory_lock(void)
+{
+    /* On fault: the store reserves far more addresses than it uses. */
+    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0)
+        log_line(LOG_ERROR, "warning: -k invalid, mlockall() failed: %s", strerror(errno));
+}
+
+/* ── files ────────────────────────────────────────────────────────────────────────────────── */
+
+/* Write through a temporary name, so that nobody reads half a file. */
+static int file_replace(const char *path, const char *suffix, const char *text)
+{
+    char temp[4200];
+    const int len = snprintf(temp, sizeof(temp), "%s%s", path, suffix);
+    if (len < 0 || (size_t)len >= sizeof(temp))
+        return -ENAMETOOLONG;
+    FILE *file = fopen(temp, "we");
+    if (file == NULL)
+        return -errno;
+    int rc = fputs(text, file) < 0 ? -EIO : 0;
+    if (fclose(file) != 0 && rc == 0)
+        rc = -errno;
+    if (rc == 0 && rename(temp, path) != 0)
+        rc = -errno;
+    return rc;
+}
+
+int process_pidfile_write(const char *path)
+{
+    char text[32];
+    (void)snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+    const int rc = file_replace(path, ".tmp", text);
+    if (rc == 0)
+        return 0;
+    log_line(LOG_ERROR, "could not write the pid file %s: %s", path, strerror(-rc));
+    return PROCESS_OS;
+}
+
+int process_portfile_write(const struct net *net)
+{
+    const char *path = getenv("MEMCACHED_PORT_FILENAME");
+    if (path == NULL)
+        return 0;
+    char text[4096] = "";
+    size_t len = 0;
+    struct net_listener_info info;
+    for (size_t i = 0; net_listener_get(net, i, &info) && len + 64 < sizeof(text); i++)
+        if (info.port != 0)
+            len += (size_t)snprintf(text + len, sizeof(text) - len, "TCP %s: %d\n",
+                                    info.address[3] == '6' ? "INET6" : "INET", info.port);
+    const int rc = len > 0 ? file_replace(path, ".lck", text) : 0;
+    if (rc == 0)
+        return 0;
+    log_line(LOG_ERROR, "could not write the port file %s: %s", path, strerror(-rc));
+    return PROCESS_OS;
+}

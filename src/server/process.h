@@ -1,0 +1,34 @@
+/* server/process.h — the process around the server: limits, user, background, files.
+ *
+ * Includes: base, net.  Included by: server.
+ * Threads:  the main thread, before any other is started; process_ready() and the files' removal excepted.
+ * Exit:     codes as memcached's (sysexits): what fails says why on stderr and returns the code, 0 on success.
+ * Spec:     memcached 1.6.45, start order, files, exit codes.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "base/attr.h"
+#include "net/net.h"
+
+enum {
+    PROCESS_USAGE = 64,   /* EX_USAGE: what was asked for makes no sense */
+    PROCESS_NO_USER = 67, /* EX_NOUSER */
+    PROCESS_OS = 71,      /* EX_OSERR: the system refuses */
+};
+
+/* Have fds for `fds` connections and ourselves. */
+MUST_USE int process_fds_raise(uint64_t fds);
+/* As root: become `user` (NULL is refused). Else: nothing. */
+MUST_USE int process_user_drop(const char *user);
+/* Go to the background. The parent waits for process_ready(), so that its exit code tells about the start; this call
+ * returns in the child only. */
+MUST_USE int process_daemonize(bool quiet);
+/* The start went well; ends the wait of the parent, if there is one. */
+void process_ready(void);
+/* mlockall() of what is in use, now and later. A failure is a warning. */
+void process_memory_lock(void);
+
+/* Write our number to `path`, through path.tmp and rename. */
+MUST_USE int process_pidfile_write(const char *path);
+/* Write the ports listened on, if the environment has MEMCACHED_PORT_FILENAME. */
+MUST_USE int process_portfile_write(const struct net *net);

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+
+static int store_init(struct server *server, char *error)
+{
+    const struct opts *opts = server->opts;
+    const struct store_config config = {
+        .memory_bytes = opts->memory_limit_bytes,
+        .item_bytes_max = opts->max_item_bytes,
+        .no_evict = opts->disable_evictions,
+        .no_cas = opts->disable_cas,
+    };
+    const int rc = store_new(&config, &server->store);
+    if (rc != 0)
+        (void)snprintf(error, SERVER_ERROR_BYTES, "cannot reserve memory for items: %s",
+                       strerror(-rc));
+    return rc;
+}
+
+static int workers_init(struct server *server)
+{
+    const struct opts *opts = server->opts;
+    server->workers = aligned_alloc(CACHE_LINE_BYTES, opts->threads * sizeof(*server->workers));
+    server->net_workers = calloc(opts->threads, sizeof(*server->net_workers));
+    if (server->workers == NULL || server->net_workers == NULL)
+        return -ENOMEM;
+    struct cmd_ctx model = {
+        .store = server->store,
+        .opts = opts,
+        .prefixes = &server->prefixes,
+        .server = &admin_ops,
+        .server_arg = server,
+    };
+    for (unsigned i = 0; i < opts->threads; i++) {
+        int rc = stat_block_new(server->stats, &model.stats);
+        if (rc == 0)
+            rc = worker_init(&server->workers[i], &model);
+        if (rc != 0)
+            return rc;
+        server->net_workers[i] =
+            (struct net_worker_config){.arg = &server->workers[i], .stats = model.stats};
+        server->worker_count++;
+    }
+    return 0;
+}
+
+/* Turn the text of -l into addresses. Returns how many, or -errno. */
+static int addresses_init(struct server *server)
+{
+    const struct opts *opts = server->opts;
+    const struct bytes list = bytes_str(opts->listen);
+    size_t max = 1;
+    for (size_t i = 0; i < list.len; i++)
+        max += list.ptr[i] == ',' || list.ptr[i] == ';';
+    server->addresses = calloc(max, sizeof(*server->addresses));
+    server->hosts = calloc(max, sizeof(*server->hosts));
+    if (server->addresses == NULL || server->hosts == NULL)
+        return -ENOMEM;
+    int count = 0;
+    struct bytes rest = list;
+    for (int rc; (size_t)count < max; count++) {
+        struct opt_listen *host = &server->hosts[count];
+        if ((rc = opt_listen_next(&rest, host)) <= 0)
+            return rc < 0 ? rc : count;
+        const int32_t port = host->port >= 0 ? host->port : opts->port;
+        server->addresses[count] = (struct net_address){
+            .host = strcmp(host->host, "*") == 0 ? NULL : host->host,
+            .port = port < 0 ? 0 : port,
+        };
+    }
+    return count;
+}
+
+static int net_init(struct server *server, char *error)
+{
+    const struct opts *opts = server->opts;
+    int address_count = 0;
+    if (opts->unix_socket == NULL && opts->port != 0)
+        address_count = addresses_init(server);
+    struct stat_block *stats;
+    const int stat_rc = stat_block_new(server->stats, &stats);
+    if (address_count < 0 || stat_rc != 0)
+        return address_count < 0 ? address_count : stat_rc;
+    const struct net_config config = {
+        .ops = &worker_ops,
+        .addresses = server->addresses,
+        .address_count = (size_t)address_count,
+        .unix_path = opts->unix_socket,
+        .unix_mask = opts->unix_mask,
+        .workers = server->net_workers,
+        .worker_count = server->worker_count,
+        .stats = stats,
+        .conns_max = opts->conn_limit,
+        .conns_max_refuse = opts->maxconns_fast,
+        .refusal = "ERROR Too many open connections\r\n",
+        .backlog = (int)opts->listen_backlog,
+        .requests_per_event = opts->max_reqs_per_event,
+        .idle_timeout_s = opts->idle_timeout_s,
+        .in_bytes_max = opts->read_buf_limit_bytes / opts->threads,
+    };
+    const int rc = net_new(&config, &server->net, error);
+    struct net_listener_info info;
+    for (size_t i = 0; rc == 0 && net_listener_get(server->net, i, &info); i++) {
+        log_line(LOG_INFO, "listening on %s", info.address);
+        if (server->port == 0)
+            server->port = info.port;
+    }
+    return rc;
+}
+
+int server_init(struct server *server, const struct opts *opts, char *ret_error)
+{
+    *server = (struct server){.opts = opts};
+    ret_error[0] = '\0';
+    int rc = store_init(server, ret_error);
+    if (rc == 0)
+        rc = stat_registry_new(&server->stats);
+    if (rc == 0)
+        rc = cmd_prefixes_init(&server->prefixes, opts->stats_delimiter, opts->stats_detail);
+    if (rc == 0)
+        rc = workers_init(server);
+    if (rc == 0)
+        rc = net_init(server, ret_error);
+    if (rc != 0 && ret_error[0] == '\0')
+        (void)snprintf(ret_error, SERVER_ERROR_BYTES, "cannot start: %s", strerror(-rc));
+    return rc;
+}
+
+int server_run(struct server *server)
+{
+    const int rc = housekeeper_start(&server->keeper, server->store);
+    return rc != 0 ? rc : net_run(server->net);
+}
+
+void server_fini(struct server *server)
+{
+    net_free(
+        server->net); /* joins the workers; from here on we are alone but for the housekeeper */
+    housekeeper_stop(&server->keeper);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_fini(&server->workers[i]);
+    free(server->workers);
+    free(server->net_workers);
+    free(server->addresses);
+    free(server->hosts);
+    cmd_prefixes_fini(&server->prefixes);
+    stat_registry_free(server->stats);
+    store_free(server->store);
+}

@@ -1,0 +1,38 @@
+/* server/server.h — all parts of a running server, and the order in which they come and go.
+ *
+ * Includes: everything below.  Included by: server.
+ * Threads:  server_new(), server_run() and server_free() in the main thread, which becomes the listener's.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "cmd/prefix.h"
+#include "opt/opt.h"
+#include "server/worker.h"
+#include "stat/stat.h"
+
+struct server {
+    const struct opts *opts;
+    struct store *store;
+    struct stat_registry *stats;
+    struct cmd_prefixes prefixes;
+    struct session_worker *workers;
+    struct net_worker_config *net_workers; /* ...and how net knows them */
+    unsigned worker_count;                 /* of workers that are set up */
+    struct housekeeper keeper;
+    struct net_address *addresses;
+    struct opt_listen *hosts; /* backs the addresses' names */
+    struct net *net;
+    int32_t port; /* the first that is really listened on; 0: none */
+};
+
+enum { SERVER_ERROR_BYTES = 512 };
+
+/* Build everything and open the sockets. Returns 0 or -errno with a line in ret_error[SERVER_ERROR_BYTES].
+ * Owns: server_free(), also after a failure. */
+MUST_USE int server_init(struct server *server, const struct opts *opts, char *ret_error);
+/* Serve until net_stop(server->net). Returns 0 or -errno. */
+MUST_USE int server_run(struct server *server);
+void server_fini(struct server *server);
+
+/* admin.c: what commands ask of the server; the argument is a struct server. */
+extern const struct cmd_server_ops admin_ops;

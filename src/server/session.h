@@ -1,0 +1,25 @@
+/* server/session.h — the corridor: what a connection's bytes become.
+ *
+ * Includes: cmd, net, proto.  Included by: server.
+ * Threads:  a session belongs to its connection's worker.
+ * Memory:   a connection between two requests has no session at all; one is allocated for a value that is not whole in
+ *           the input, and for a multi-key request that stops until its answers are sent.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "cmd/cmd.h"
+#include "net/net.h"
+#include "proto/request.h"
+
+enum { SESSION_BATCH = 32 }; /* requests whose cache lines are fetched together */
+
+/* What a worker keeps for the sessions that it serves, one at a time. */
+struct session_worker {
+    _Alignas(CACHE_LINE_BYTES) struct cmd_ctx cmd;
+    bool online; /* see worker.h */
+    struct proto_request batch[SESSION_BATCH];
+    size_t ends[SESSION_BATCH]; /* where each request ends in the input */
+};
+
+/* Op of net: run a batch. `worker` is a struct session_worker. */
+enum net_rc session_run(void *worker, void **session, struct net_io *io);

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/transfer.h"
+
+#include <stdlib.h>
+
+struct session {
+    enum { UPLOAD, SWALLOW, SUSPENDED } state;
+    uint64_t left;     /* UPLOAD, SWALLOW: bytes of the data block, its 2 end bytes included */
+    size_t line_bytes; /* SUSPENDED: of the request, which stays in the input until it is done */
+    struct cmd_upload upload; /* SUSPENDED: only its req is used */
+};
+
+static enum net_rc verdict(enum cmd_rc rc)
+{
+    return rc == CMD_CLOSE ? NET_CLOSE : rc == CMD_AGAIN ? NET_FLUSH : NET_AGAIN;
+}
+
+static void session_end(void **session)
+{
+    free(*session);
+    *session = NULL;
+}
+
+static void upload_fill(struct session_worker *worker, struct session *session, size_t len)
+{
+    session->left -= len;
+    if (store_upload_fill(worker->cmd.thread, session->upload.upload, len) == STORE_OK)
+        return;
+    cmd_upload_fail(&worker->cmd, &session->upload);
+    session->state = SWALLOW;
+}
+
+static enum net_rc resume_upload(struct session_worker *worker, void **self, struct net_io *io)
+{
+    struct session *session = *self;
+    while (session->state == UPLOAD && session->left > 2 && io->used < io->in.len) {
+        size_t len;
+        uint8_t *space = store_upload_space(session->upload.upload, &len);
+        if (len > io->in.len - io->used)
+            len = io->in.len - io->used;
+        memcpy(space, io->in.ptr + io->used, len);
+        io->used += len;
+        upload_fill(worker, session, len);
+    }
+    if (session->state == SWALLOW)
+        return NET_AGAIN;
+    if (session->left > 2)
+        return NET_FILL;
+    if (io->in.len - io->used < 2)
+        return NET_MORE;
+    const bool terminated = memcmp(io->in.ptr + io->used, "\r\n", 2) == 0;
+    io->used += 2;
+    io->requests++;
+    const enum cmd_rc rc = cmd_upload_end(&worker->cmd, &session->upload, terminated);
+    session_end(self);
+    return verdict(rc);
+}
+
+enum net_rc transfer_resume(struct session_worker *worker, void **self, struct net_io *io)
+{
+    struct session *session = *self;
+    if (session->state == UPLOAD)
+        return resume_upload(worker, self, io);
+    if (session->state == SWALLOW) {
+        const uint64_t avail = io->in.len - io->used;
+        const uint64_t len = session->left < avail ? session->left : avail;
+        io->used += (size_t)len;
+        session->left -= len;
+        if (session->left > 0)
+            return NET_MORE;
+    }
+    io->requests++;
+    const enum cmd_rc rc = cmd_run(&worker->cmd, &session->upload.req);
+    if (rc == CMD_AGAIN)
+        return NET_FLUSH;
+    io->used += session->line_bytes;
+    session_end(self);
+    return verdict(rc);
+}
+
+enum net_rc transfer_upload(struct session_worker *worker, void **self, struct net_io *io,
+                            const struct proto_request *req)
+{
+    struct session *session = calloc(1, sizeof(*session));
+    if (session == NULL)
+        return NET_CLOSE;
+    *self = session;
+    session->left = req->value_bytes + 2;
+    session->state = cmd_upload_begin(&worker->cmd, req, &session->upload) ? UPLOAD : SWALLOW;
+    return transfer_resume(worker, self, io);
+}
+
+enum net_rc transfer_suspend(void **self, const struct proto_request *req, size_t line_bytes)
+{
+    struct session *session = calloc(1, sizeof(*session));
+    if (session == NULL)
+        return NET_CLOSE;
+    *self = session;
+    session->state = SUSPENDED;
+    session->line_bytes = line_bytes;
+    session->upload.req = *req;
+    return NET_FLUSH;
+}
+
+uint8_t *transfer_space(void *worker, void *self, size_t *ret_len, bool *ret_last)
+{
+    (void)worker;
+    struct session *session = self;
+    uint8_t *space = store_upload_space(session->upload.upload, ret_len);
+    *ret_last = *ret_len == session->left - 2;
+    return space;
+}
+
+enum net_rc transfer_filled(void *worker, void *self, size_t len)
+{
+    struct session *session = self;
+    upload_fill(worker, session, len);
+    return session->state == UPLOAD && session->left > 2 ? NET_FILL : NET_MORE;
+}
+
+void transfer_gone(void *worker, void *self)
+{
+    (void)worker;
+    struct session *session = self;
+    if (session->state == UPLOAD)
+        cmd_upload_abort(&session->upload);
+    free(session);
+}

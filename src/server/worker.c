@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/worker.h"
+
+#include "base/clock.h"
+#include "server/transfer.h"
+
+enum { HOUSEKEEPING_MS = 1000 }; /* expiry has a resolution of a second */
+
+static void worker_turn(void *arg, uint32_t now_s)
+{
+    struct session_worker *worker = arg;
+    worker->cmd.now_s = now_s;
+    if (worker->online)
+        store_thread_quiesce(worker->cmd.thread, now_s);
+    else
+        store_thread_online(worker->cmd.thread, now_s);
+    worker->online = true;
+}
+
+static void worker_sleep(void *arg)
+{
+    struct session_worker *worker = arg;
+    if (worker->online)
+        store_thread_offline(worker->cmd.thread);
+    worker->online = false;
+}
+
+const struct net_ops worker_ops = {
+    .run = session_run,
+    .space = transfer_space,
+    .filled = transfer_filled,
+    .gone = transfer_gone,
+    .turn = worker_turn,
+    .sleep = worker_sleep,
+};
+
+int worker_init(struct session_worker *worker, const struct cmd_ctx *model)
+{
+    worker->cmd = *model;
+    worker->online = false;
+    return store_thread_new(model->store, &worker->cmd.thread);
+}
+
+void worker_fini(struct session_worker *worker)
+{
+    store_thread_free(worker->cmd.thread);
+    worker->cmd.thread = NULL;
+}
+
+static void *housekeeper_main(void *arg)
+{
+    struct housekeeper *keeper = arg;
+    (void)pthread_setname_np(pthread_self(), "housekeeper");
+    while (!atomic_load_explicit(&keeper->stop, memory_order_acquire)) {
+        store_thread_online(keeper->thread, clock_now_s());
+        store_maintain(keeper->thread);
+        store_thread_offline(keeper->thread);
+        store_maintain_wait(keeper->store, HOUSEKEEPING_MS);
+    }
+    return NULL;
+}
+
+int housekeeper_start(struct housekeeper *keeper, struct store *store)
+{
+    keeper->store = store;
+    const int rc = store_thread_new(store, &keeper->thread);
+    if (rc != 0)
+        return rc;
+    const int create_rc = pthread_create(&keeper->pthread, NULL, housekeeper_main, keeper);
+    keeper->started = create_rc == 0;
+    return -create_rc;
+}
+
+void housekeeper_stop(struct housekeeper *keeper)
+{
+    if (keeper->started) {
+        atomic_store_explicit(&keeper->stop, true, memory_order_release);
+        store_maintain_wake(keeper->store);
+        (void)pthread_join(keeper->pthread, NULL);
+        keeper->started = false;
+    }
+    store_thread_free(keeper->thread);
+    keeper->thread = NULL;
+}

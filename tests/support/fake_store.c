@@ -372,6 +372,7 @@ void store_info(struct store *store, struct store_info *ret_info)
     ret_info->items = model_item_count(store->model);
     ret_info->item_bytes = fake_used(store);
     ret_info->memory_bytes = store->memory_bytes;
+    ret_info->index_buckets = 1;
     ret_info->memory_used_bytes = fake_used(store);
     pthread_mutex_unlock(&store->lock);
 }

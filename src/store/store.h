@@ -180,7 +180,9 @@ struct store_put_result { /* written when something was stored */
 };
 
 /* Store a value. Returns STORE_OK, STORE_NOT_STORED, STORE_EXISTS, a miss (compare on a missing key),
- * STORE_TOO_LARGE or STORE_NO_MEMORY. The old value stays unless STORE_OK. */
+ * STORE_TOO_LARGE or STORE_NO_MEMORY. The old value stays unless STORE_OK.
+ * Pass NULL for the result when nobody asks: a CAS unique that somebody has seen costs 8 bytes of
+ * memory once the item is relocated. */
 MUST_USE enum store_rc store_put(struct store_thread *thread, const struct store_key *key,
                                  const struct store_put *put, struct store_put_result *ret_result);
 

@@ -1,0 +1,604 @@
+/* store/evict.c — getting memory back: flushed and expired segments, compaction, S3-FIFO; maintenance.
+ *
+ * One thread at a time does this (maint_lock): the maintenance thread ahead of need, or a worker that finds no
+ * free segment. All of it is `drain one segment`: take it out of its queue, walk its records, and for each live one decide under
+ * its bucket lock: unlink it, or copy it to another segment and let the slot point there.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <time.h>
+
+#include "base/hash.h"
+#include "store/store_priv.h"
+
+enum {
+    SMALL_PERCENT = 20,   /* share of the small queue; only >= 20 % loses to memcached nowhere */
+    COMPACT_PERCENT = 70, /* live share at which copying beats evicting */
+    COMPACT_LOOK = 1024,  /* segments looked at for the emptiest one */
+    QUEUE_LOOK = 16,      /* segments that may be passed over when the oldest is in use */
+    WALK_BATCH = 16,      /* records whose buckets are fetched ahead */
+    CLASS_SEGMENTS_MIN = 4,
+};
+
+enum policy { POLICY_PURGE, POLICY_COMPACT, POLICY_SMALL, POLICY_MAIN };
+
+struct drain {
+    struct store_thread *thread;
+    enum policy policy;
+    uint32_t seg;
+    bool out_of_room; /* a compaction could not copy: the rest stays */
+};
+
+/* ── what happens to one item ─────────────────────────────────────────────────────────────── */
+
+/* How often an item must have been used to stay: large ones must have earned their place. */
+static unsigned freq_needed(const struct store *store, uint64_t bytes)
+{
+    if (store->evict_by_bytes || bytes <= store->item_bytes_mean)
+        return 1;
+    return bytes <= 4 * store->item_bytes_mean ? 2 : USE_FREQ_MAX;
+}
+
+static bool item_stays(const struct drain *drain, const struct item *item)
+{
+    if (drain->policy == POLICY_PURGE || drain->policy == POLICY_COMPACT)
+        return true;
+    return item_use_freq(item_use(item)) >=
+           freq_needed(drain->thread->store, item_total_bytes(item));
+}
+
+static void count_end(struct store_thread *thread, const struct item *item, uint64_t loc,
+                      enum store_rc why)
+{
+    const uint16_t use = item_use(item);
+    const bool fetched = (use & USE_FETCHED) != 0;
+    if (why == STORE_FLUSHED) {
+        count_add(thread, COUNT_FLUSHED, 1);
+    } else if (why == STORE_EXPIRED) {
+        count_add(thread, COUNT_RECLAIMED, 1);
+        count_add(thread, COUNT_EXPIRED_UNFETCHED, !fetched);
+    } else {
+        struct store *store = thread->store;
+        const uint32_t last_s =
+            atomic_load_explicit(&store->born_s[loc_segment(store, loc)], memory_order_relaxed) +
+            item_la_decode(use);
+        count_add(thread, COUNT_EVICTIONS, 1);
+        count_add(thread, COUNT_EVICTED_UNFETCHED, !fetched);
+        count_add(thread, COUNT_EVICTED_NONZERO, item_exp_s(item) != 0);
+        count_add(thread, COUNT_EVICTED_ACTIVE, item_use_freq(use) > 0);
+        atomic_store_explicit(&store->evicted_age_s,
+                              thread->now_s > last_s ? thread->now_s - last_s : 0,
+                              memory_order_relaxed);
+    }
+}
+
+/* Unlink the locked, found item. */
+static void item_end(struct store_thread *thread, struct locked *at, uint64_t hash,
+                     enum store_rc why, bool ghost)
+{
+    count_end(thread, at->item, at->loc, why);
+    index_locked_clear(thread->store, at, hash, ghost);
+    item_unlinked(thread, at->item, at->loc);
+}
+
+static struct log_class where_to(const struct drain *drain, uint32_t exp_s)
+{
+    const struct store *store = drain->thread->store;
+    const bool same = drain->policy == POLICY_COMPACT || drain->policy == POLICY_PURGE;
+    return (struct log_class){.queue =
+                                  same ? store->segments[drain->seg].queue : (uint8_t)QUEUE_MAIN,
+                              .class = class_of(drain->thread, exp_s)};
+}
+
+/* The use counter after a move: S3-FIFO starts anew in the main queue, and takes one per round there. */
+static void freq_after_move(const struct drain *drain, struct item *copy)
+{
+    const uint16_t use = item_use(copy);
+    unsigned freq = item_use_freq(use);
+    if (drain->policy == POLICY_SMALL)
+        freq = 0;
+    else if (drain->policy == POLICY_MAIN && freq > 0)
+        freq--;
+    atomic_store_explicit(&copy->use,
+                          (uint16_t)((use & (USE_LA_MASK | USE_FETCHED)) | freq << USE_FREQ_SHIFT),
+                          memory_order_relaxed);
+}
+
+/* Copy the locked, found item to `place` and let its slot point there. */
+static void item_move(const struct drain *drain, struct locked *at, const struct item_spec *spec,
+                      const struct place *place)
+{
+    struct store_thread *thread = drain->thread;
+    const uint64_t old_bytes = item_bytes(at->item);
+    uint8_t *value = item_write(place->item, spec);
+    item_copy_rest(thread, at->item, at->loc, place, value);
+    freq_after_move(drain, place->item);
+    index_locked_replace(at, place->loc);
+    log_kill(thread->store, at->item, at->loc);
+    log_publish(thread, place, spec->exp_s);
+    count_add(thread, COUNT_BYTES_COPIED, place->bytes);
+    count_add(thread, COUNT_LINKED_BYTES, place->bytes - old_bytes); /* an id that became a field */
+}
+
+/* One item of the segment: gone, moved, or dead already. */
+static void drain_item(struct drain *drain, struct item *item, uint64_t loc, uint64_t hash)
+{
+    struct store_thread *thread = drain->thread;
+    struct store *store = thread->store;
+    struct place place;
+    uint32_t room = 0; /* bytes of `place`, 0: none yet */
+    for (;;) {
+        struct locked at;
+        index_lock(store, hash, &at);
+        if (!index_locked_find_loc(store, &at, hash, loc)) {
+            index_unlock(&at);
+            break;
+        }
+        const enum store_rc alive = item_alive(thread, item, loc);
+        if (alive != STORE_OK || !item_stays(drain, item)) {
+            item_end(thread, &at, hash, alive, alive == STORE_OK && drain->policy == POLICY_SMALL);
+            index_unlock(&at);
+            index_account(thread, -1);
+            break;
+        }
+        const struct item_spec spec = item_spec_of(store, item, loc);
+        const uint32_t bytes = (uint32_t)item_bytes_for(spec.fmt, spec.key.len, spec.value_bytes);
+        if (room == bytes) {
+            item_move(drain, &at, &spec, &place);
+            index_unlock(&at);
+            return;
+        }
+        index_unlock(&at);
+        if (room != 0)
+            log_abandon(thread, &place);
+        room = log_alloc(thread, where_to(drain, spec.exp_s), bytes, &place) ? bytes : 0;
+        if (room == 0 && (drain->policy == POLICY_COMPACT || drain->policy == POLICY_PURGE)) {
+            drain->out_of_room = true;
+            return;
+        }
+        if (room == 0) /* nowhere to keep it: let it go like the others */
+            drain->policy = POLICY_SMALL;
+        if (room == 0 && item_stays(drain, item))
+            atomic_store_explicit(&item->use, 0, memory_order_relaxed);
+    }
+    if (room != 0)
+        log_abandon(thread, &place);
+}
+
+/* ── what happens to one fragment ─────────────────────────────────────────────────────────── */
+
+static void fragment_move(const struct drain *drain, struct item *fragment, uint64_t loc,
+                          _Atomic uint64_t *entry, const struct place *place)
+{
+    struct store_thread *thread = drain->thread;
+    memcpy(place->item, fragment, sizeof(*fragment)); /* size and fmt; st, use are 0 in both */
+    memcpy((uint8_t *)place->item + ITEM_HEAD_BYTES, (uint8_t *)fragment + ITEM_HEAD_BYTES,
+           FRAGMENT_HEAD_BYTES - ITEM_HEAD_BYTES + item_vlen(fragment));
+    atomic_store_explicit(entry, place->loc, memory_order_release); /* the copy is whole */
+    log_kill(thread->store, fragment, loc);
+    count_add(thread, COUNT_BYTES_COPIED, place->bytes);
+}
+
+/* A fragment stays or goes with the item that owns it. */
+static void drain_fragment(struct drain *drain, struct item *fragment, uint64_t loc)
+{
+    struct store_thread *thread = drain->thread;
+    struct store *store = thread->store;
+    const uint32_t bytes = item_bytes(fragment);
+    struct place place;
+    bool room = false;
+    uint64_t hash;
+    memcpy(&hash, (const uint8_t *)fragment + ITEM_HEAD_BYTES, sizeof(hash));
+    for (;;) {
+        struct locked at;
+        _Atomic uint64_t *entry;
+        index_lock(store, hash, &at);
+        if (!index_locked_find_owner(store, &at, hash, loc, &entry)) {
+            index_unlock(&at);
+            break;
+        }
+        const enum store_rc alive = item_alive(thread, at.item, at.loc);
+        if (alive != STORE_OK || !item_stays(drain, at.item)) {
+            item_end(thread, &at, hash, alive, alive == STORE_OK && drain->policy == POLICY_SMALL);
+            index_unlock(&at);
+            index_account(thread, -1);
+            break;
+        }
+        const uint32_t exp_s = item_exp_s(at.item);
+        if (room) {
+            fragment_move(drain, fragment, loc, entry, &place);
+            log_publish(thread, &place, exp_s);
+            index_unlock(&at);
+            return;
+        }
+        index_unlock(&at);
+        room = log_alloc(thread, where_to(drain, exp_s), bytes, &place);
+        if (room)
+            continue;
+        if (drain->policy == POLICY_COMPACT || drain->policy == POLICY_PURGE) {
+            drain->out_of_room = true;
+            return;
+        }
+        index_lock(store, hash, &at);
+        if (index_locked_find_owner(store, &at, hash, loc, &entry)) {
+            item_end(thread, &at, hash, STORE_OK, true);
+            index_unlock(&at);
+            index_account(thread, -1);
+        } else {
+            index_unlock(&at);
+        }
+        return;
+    }
+    if (room)
+        log_abandon(thread, &place);
+}
+
+/* ── one segment ──────────────────────────────────────────────────────────────────────────── */
+
+struct walked {
+    struct item *item;
+    uint64_t loc, hash;
+};
+
+static void drain_batch(struct drain *drain, const struct walked *batch, unsigned count)
+{
+    const struct store *store = drain->thread->store;
+    for (unsigned i = 0; i < count; i++)
+        store_prefetch_bucket(store, batch[i].hash);
+    for (unsigned i = 0; i < count && !drain->out_of_room; i++) {
+        if (item_klen(batch[i].item) == ITEM_KLEN_FRAGMENT)
+            drain_fragment(drain, batch[i].item, batch[i].loc);
+        else
+            drain_item(drain, batch[i].item, batch[i].loc, batch[i].hash);
+    }
+}
+
+/* Take the segment apart. The thread holds no view. Returns false when the segment had to stay. */
+static bool drain_segment(struct store_thread *thread, uint32_t seg, enum policy policy)
+{
+    struct store *store = thread->store;
+    struct drain drain = {.thread = thread, .policy = policy, .seg = seg};
+    struct walked batch[WALK_BATCH];
+    unsigned count = 0;
+    queue_remove(store, seg);
+    uint64_t loc = segment_loc(store, seg);
+    const uint64_t end = loc + store->segment_bytes / ITEM_ALIGN;
+    while (loc < end && !drain.out_of_room) {
+        struct item *item = item_at(store, loc);
+        if ((item_st(item) & ST_DEAD) == 0) {
+            batch[count] = (struct walked){.item = item, .loc = loc};
+            if (item_klen(item) <= STORE_KEY_BYTES_MAX)
+                batch[count].hash = hash_bytes(item_key(item), store->seed);
+            count++;
+        }
+        loc += item_bytes(item) / ITEM_ALIGN;
+        if (count == WALK_BATCH || loc >= end) {
+            drain_batch(&drain, batch, count);
+            count = 0;
+        }
+    }
+    if (drain.out_of_room) {
+        queue_push(store, seg, true);
+        return false;
+    }
+    pool_limbo_add(store, seg, epoch_advance(store));
+    store_thread_quiesce(thread, thread->now_s);
+    return true;
+}
+
+/* ── which segment ────────────────────────────────────────────────────────────────────────── */
+
+static bool seg_sealed(const struct segment *s)
+{
+    /* acquire both: the records, and that every writer is done with them */
+    return atomic_load_explicit(&s->state, memory_order_acquire) == SEG_SEALED &&
+           atomic_load_explicit(&s->writers, memory_order_acquire) == 0;
+}
+
+static bool seg_flushed(const struct store *store, const struct segment *s)
+{
+    const uint8_t state = atomic_load_explicit(&s->state, memory_order_acquire);
+    return (state == SEG_OPEN || state == SEG_SEALED) &&
+           atomic_load_explicit(&s->seqno, memory_order_relaxed) <=
+               atomic_load_explicit(&store->flush_seq, memory_order_relaxed);
+}
+
+/* All segments from before the flush are gone: lookups need not ask any more. */
+static void flush_finish(struct store *store)
+{
+    spin_lock(&store->flush_lock);
+    if (atomic_load_explicit(&store->flush_seq, memory_order_relaxed) == store->flush_sweeping)
+        atomic_store_explicit(&store->flush_pending, false, memory_order_relaxed);
+    spin_unlock(&store->flush_lock);
+}
+
+/* Drain the next segment that a flush has hidden. */
+static bool sweep_flushed(struct store_thread *thread)
+{
+    struct store *store = thread->store;
+    if (!atomic_load_explicit(&store->flush_pending, memory_order_relaxed))
+        return false;
+    const uint64_t seq = atomic_load_explicit(&store->flush_seq, memory_order_relaxed);
+    if (seq != store->flush_sweeping || store->flush_cursor == 0) {
+        store->flush_sweeping = seq;
+        store->flush_cursor = 0;
+    }
+    bool left = false; /* something that could not be drained yet */
+    for (uint32_t seg = store->flush_cursor; seg < store->fresh_next; seg++) {
+        struct segment *s = &store->segments[seg];
+        if (!seg_flushed(store, s))
+            continue;
+        if (seg_sealed(s)) {
+            store->flush_cursor = left ? 0 : seg;
+            return drain_segment(thread, seg, POLICY_PURGE);
+        }
+        left = true;
+    }
+    store->flush_cursor = 0;
+    if (left)
+        threads_recall(store);
+    else
+        flush_finish(store);
+    return false;
+}
+
+/* Drain the next segment in which everything has expired; each is looked at once a second. */
+static bool sweep_expired(struct store_thread *thread)
+{
+    struct store *store = thread->store;
+    while (store->expire_cursor < store->fresh_next) {
+        const uint32_t seg = store->expire_cursor++;
+        struct segment *s = &store->segments[seg];
+        if (!seg_sealed(s) ||
+            atomic_load_explicit(&s->max_exp_s, memory_order_relaxed) > thread->now_s)
+            continue;
+        count_add(thread, COUNT_SEGMENTS_EXPIRED, 1);
+        return drain_segment(thread, seg, POLICY_PURGE);
+    }
+    return false;
+}
+
+static bool compact_one(struct store_thread *thread)
+{
+    struct store *store = thread->store;
+    const int64_t most = (int64_t)store->segment_bytes * COMPACT_PERCENT / 100;
+    int64_t best_bytes = most + 1;
+    uint32_t best = SEG_NONE;
+    for (unsigned i = 0; i < COMPACT_LOOK && i < store->fresh_next; i++) {
+        if (++store->compact_cursor >= store->fresh_next)
+            store->compact_cursor = 0;
+        struct segment *s = &store->segments[store->compact_cursor];
+        const int64_t live = atomic_load_explicit(&s->live_bytes, memory_order_relaxed);
+        if (live >= best_bytes || !seg_sealed(s) ||
+            atomic_load_explicit(&s->pins, memory_order_relaxed) != 0)
+            continue;
+        best_bytes = live;
+        best = store->compact_cursor;
+    }
+    if (best == SEG_NONE || !drain_segment(thread, best, POLICY_COMPACT))
+        return false;
+    count_add(thread, COUNT_SEGMENTS_COMPACTED, 1);
+    return true;
+}
+
+/* The oldest segment of a queue that nobody is writing to, unpinned if there is one near. */
+static uint32_t queue_oldest(struct store *store, unsigned queue, bool *ret_busy)
+{
+    uint32_t pinned = SEG_NONE, found = SEG_NONE;
+    spin_lock(&store->queue_lock);
+    uint32_t seg = store->queues[queue].head;
+    for (unsigned i = 0; i < QUEUE_LOOK && seg != SEG_NONE && found == SEG_NONE; i++) {
+        struct segment *s = &store->segments[seg];
+        if (!seg_sealed(s))
+            *ret_busy = true;
+        else if (atomic_load_explicit(&s->pins, memory_order_relaxed) == 0)
+            found = seg;
+        else if (pinned == SEG_NONE)
+            pinned = seg;
+        seg = s->next;
+    }
+    spin_unlock(&store->queue_lock);
+    return found != SEG_NONE ? found : pinned;
+}
+
+static bool evict_one(struct store_thread *thread)
+{
+    struct store *store = thread->store;
+    spin_lock(&store->queue_lock);
+    const uint32_t small = store->queues[QUEUE_SMALL].count;
+    const uint32_t main = store->queues[QUEUE_MAIN].count;
+    spin_unlock(&store->queue_lock);
+    const unsigned first =
+        (uint64_t)small * 100 > (uint64_t)(small + main) * SMALL_PERCENT ? QUEUE_SMALL : QUEUE_MAIN;
+    bool busy = false;
+    unsigned queue = first;
+    uint32_t seg = queue_oldest(store, queue, &busy);
+    if (seg == SEG_NONE) {
+        queue = first == QUEUE_SMALL ? QUEUE_MAIN : QUEUE_SMALL;
+        seg = queue_oldest(store, queue, &busy);
+    }
+    if (seg == SEG_NONE) { /* all of it in open segments, or pieces of sealed ones still out */
+        if (!busy && small + main == 0)
+            log_seal_all(store, false);
+        threads_recall(store);
+        pieces_retire(thread, true);
+        return false;
+    }
+    count_add(thread, COUNT_SEGMENTS_EVICTED, 1);
+    return drain_segment(thread, seg, queue == QUEUE_SMALL ? POLICY_SMALL : POLICY_MAIN);
+}
+
+/* ── one step ─────────────────────────────────────────────────────────────────────────────── */
+
+static bool reclaim_step(struct store_thread *thread)
+{
+    if (sweep_flushed(thread) || sweep_expired(thread) || compact_one(thread))
+        return true;
+    return !thread->store->no_evict && evict_one(thread);
+}
+
+bool reclaim(struct store_thread *thread)
+{
+    struct store *store = thread->store;
+    thread->evicting = true;
+    maint_tick(thread);
+    pool_shrink(store);
+    bool gained = reclaim_step(thread);
+    if (!gained && !store->no_evict) /* a recall or a seal may have made the next step possible */
+        gained = reclaim_step(thread);
+    pool_limbo_collect(store);
+    thread->evicting = false;
+    return gained;
+}
+
+/* ── once a second ────────────────────────────────────────────────────────────────────────── */
+
+/* Bytes written per half-octave of TTL since the last call are added to the shares. */
+static void class_shares_update(struct store *store)
+{
+    uint64_t now[CLASS_HALF_OCTAVES], all;
+    spin_lock(&store->threads_lock);
+    memcpy(now, store->gone_class_bytes, sizeof(now));
+    all = store->gone_all_bytes;
+    const uint32_t count = atomic_load_explicit(&store->thread_count, memory_order_acquire);
+    for (uint32_t t = 0; t < count; t++) {
+        struct store_thread *thread =
+            atomic_load_explicit(&store->threads[t], memory_order_acquire);
+        if (thread == NULL)
+            continue;
+        all += atomic_load_explicit(&thread->all_bytes, memory_order_relaxed);
+        for (unsigned i = 0; i < CLASS_HALF_OCTAVES; i++)
+            now[i] += atomic_load_explicit(&thread->class_bytes[i], memory_order_relaxed);
+    }
+    spin_unlock(&store->threads_lock);
+    store->all_share += all - store->all_last;
+    store->all_last = all;
+    const uint64_t memory =
+        (uint64_t)atomic_load_explicit(&store->segment_limit, memory_order_relaxed)
+        << store->segment_shift;
+    const unsigned fade = store->all_share > 2 * memory ? 1 : 0; /* the past counts half */
+    for (unsigned i = 0; i < CLASS_HALF_OCTAVES; i++) {
+        store->class_share[i] += now[i] - store->class_last[i];
+        store->class_last[i] = now[i];
+        store->class_share[i] >>= fade;
+    }
+    store->all_share >>= fade;
+}
+
+/* Is this share of all bytes worth segments of its own? */
+static bool share_is_enough(const struct store *store, uint64_t share)
+{
+    const uint64_t segments = atomic_load_explicit(&store->segment_limit, memory_order_relaxed);
+    return store->all_share > 0 && share / (store->all_share / segments + 1) >= CLASS_SEGMENTS_MIN;
+}
+
+static void class_map_update(struct store *store)
+{
+    for (unsigned coarse = 0; coarse < CLASS_COARSE; coarse++) {
+        const unsigned first = coarse * CLASS_COARSE_HALVES;
+        const unsigned end = first + CLASS_COARSE_HALVES < CLASS_HALF_OCTAVES
+                                 ? first + CLASS_COARSE_HALVES
+                                 : CLASS_HALF_OCTAVES;
+        uint64_t rest = 0;
+        for (unsigned i = first; i < end; i++)
+            if (!share_is_enough(store, store->class_share[i]))
+                rest += store->class_share[i];
+        const unsigned shared =
+            share_is_enough(store, rest) ? CLASS_COARSE_FIRST + coarse : (unsigned)CLASS_REST;
+        for (unsigned i = first; i < end; i++)
+            atomic_store_explicit(&store->class_map[i],
+                                  (uint8_t)(share_is_enough(store, store->class_share[i])
+                                                ? CLASS_HALF_FIRST + i
+                                                : shared),
+                                  memory_order_relaxed);
+    }
+}
+
+void maint_tick(struct store_thread *thread)
+{
+    struct store *store = thread->store;
+    if (thread->now_s == store->maint_now_s)
+        return;
+    store->maint_now_s = thread->now_s;
+    atomic_store_explicit(&store->now_s, thread->now_s, memory_order_relaxed);
+    store->expire_cursor = 0;
+    class_shares_update(store);
+    class_map_update(store);
+    log_seal_all(store, true);
+    uint64_t sum[COUNT_ID_COUNT];
+    counters_sum(store, sum);
+    const uint64_t items = sum[COUNT_LINKED] - sum[COUNT_UNLINKED];
+    const uint64_t bytes = sum[COUNT_LINKED_BYTES] - sum[COUNT_UNLINKED_BYTES];
+    store->item_bytes_mean = items > 0 ? bytes / items : 0;
+}
+
+/* ── the maintenance thread ───────────────────────────────────────────────────────────────── */
+
+static bool memory_is_low(struct store *store)
+{
+    const uint32_t soon = atomic_load_explicit(&store->available, memory_order_relaxed) +
+                          atomic_load_explicit(&store->limbo_count, memory_order_relaxed);
+    return soon < pool_low_water(store) || pool_over_limit(store);
+}
+
+/* One step for the maintenance thread; returns whether there may be more to do. */
+static bool maintain_step(struct store_thread *thread)
+{
+    struct store *store = thread->store;
+    thread->evicting = true;
+    maint_tick(thread);
+    pool_limbo_collect(store);
+    pool_shrink(store);
+    bool more = sweep_flushed(thread) || sweep_expired(thread);
+    if (!more && memory_is_low(store))
+        more = compact_one(thread) || (!store->no_evict && evict_one(thread));
+    thread->evicting = false;
+    return more;
+}
+
+void store_maintain(struct store_thread *thread)
+{
+    struct store *store = thread->store;
+    /* Bounded: more than this many segments in one go would only mean that nothing is gained. */
+    const uint32_t limit = atomic_load_explicit(&store->segment_limit, memory_order_relaxed);
+    for (uint32_t i = 0; i < limit; i++) {
+        if (!spin_try(&store->maint_lock)) {
+            sched_yield();
+            continue;
+        }
+        const bool more = maintain_step(thread);
+        spin_unlock(&store->maint_lock);
+        store_thread_quiesce(thread, thread->now_s);
+        if (!more)
+            break;
+    }
+}
+
+void store_maintain_wake(struct store *store)
+{
+    atomic_store_explicit(&store->wait_wanted, true, memory_order_seq_cst);
+    if (!atomic_load_explicit(&store->wait_asleep, memory_order_seq_cst))
+        return;
+    pthread_mutex_lock(&store->wait_mutex);
+    pthread_cond_signal(&store->wait_cond);
+    pthread_mutex_unlock(&store->wait_mutex);
+}
+
+void store_maintain_wait(struct store *store, uint32_t timeout_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&store->wait_mutex);
+    atomic_store_explicit(&store->wait_asleep, true, memory_order_seq_cst);
+    int rc = 0;
+    while (rc != ETIMEDOUT &&
+           !atomic_exchange_explicit(&store->wait_wanted, false, memory_order_seq_cst))
+        rc = pthread_cond_timedwait(&store->wait_cond, &store->wait_mutex, &until);
+    atomic_store_explicit(&store->wait_asleep, false, memory_order_seq_cst);
+    pthread_mutex_unlock(&store->wait_mutex);
+}

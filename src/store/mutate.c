@@ -1,0 +1,158 @@
+/* store/mutate.c — the pattern that all writers of existing items share, and the books they keep.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include "store/mutate.h"
+
+/* ── books ────────────────────────────────────────────────────────────────────────────────── */
+
+uint64_t item_total_bytes(const struct item *item)
+{
+    return item_bytes(item) + ((item->fmt & FMT_LARGE) ? item_large_bytes(item) : 0);
+}
+
+void item_linked(struct store_thread *thread, const struct item *item)
+{
+    count_add(thread, COUNT_LINKED, 1);
+    count_add(thread, COUNT_LINKED_BYTES, item_total_bytes(item));
+}
+
+/* The record alone; a large item's fragments live on (with the head that takes its place). */
+static void head_unlinked(struct store_thread *thread, struct item *item, uint64_t loc)
+{
+    count_add(thread, COUNT_UNLINKED, 1);
+    count_add(thread, COUNT_UNLINKED_BYTES, item_total_bytes(item));
+    log_kill(thread->store, item, loc);
+}
+
+void item_unlinked(struct store_thread *thread, struct item *item, uint64_t loc)
+{
+    head_unlinked(thread, item, loc);
+    if (item->fmt & FMT_LARGE)
+        large_kill(thread->store, item);
+}
+
+/* ── writing a record again ───────────────────────────────────────────────────────────────── */
+
+struct item_spec item_spec_of(const struct store *store, const struct item *item, uint64_t loc)
+{
+    const bool cas = item_cas_known(item);
+    struct item_spec spec = {
+        .key = item_key(item),
+        .value_bytes = item_vlen(item),
+        .client_flags = item_client_flags(item),
+        .exp_s = item_exp_s(item),
+    };
+    spec.cas = cas ? item_cas(store, item, loc) : 0;
+    /* an item that may expire keeps the field even while it does not (touch 0 in place) */
+    spec.fmt = (uint8_t)((item->fmt & ~FMT_CAS) | (cas ? FMT_CAS : 0));
+    return spec;
+}
+
+void item_use_set(const struct store *store, const struct place *place, uint16_t old_use,
+                  uint32_t la_s)
+{
+    const uint32_t born = atomic_load_explicit(&store->born_s[place->seg], memory_order_relaxed);
+    const unsigned use =
+        (old_use & ~(unsigned)USE_LA_MASK) | item_la_encode(la_s > born ? la_s - born : 0);
+    atomic_store_explicit(&place->item->use, (uint16_t)use, memory_order_relaxed);
+}
+
+void item_copy_rest(const struct store_thread *thread, const struct item *from, uint64_t from_loc,
+                    const struct place *to, uint8_t *value)
+{
+    const struct store *store = thread->store;
+    if (from->fmt & FMT_NUMBER) {
+        const uint64_t number = atomic_load_explicit(item_number(from), memory_order_relaxed);
+        atomic_store_explicit(item_number(to->item), number, memory_order_relaxed);
+    } else if (from->fmt & FMT_LARGE) {
+        size_t count;
+        const _Atomic uint64_t *table = item_large_table(from, &count);
+        const uint64_t total = item_large_bytes(from);
+        memcpy(value, &total, sizeof(total));
+        _Atomic uint64_t *copy = item_large_table(to->item, &count);
+        for (size_t i = 0; i < count; i++)
+            atomic_store_explicit(&copy[i], atomic_load_explicit(&table[i], memory_order_relaxed),
+                                  memory_order_relaxed);
+    } else {
+        memcpy(value, item_value_ptr(from), item_vlen(from));
+    }
+    item_st_set(to->item, item_st(from) & (ST_STALE | ST_WIN), 0);
+    const uint16_t use = item_use(from);
+    const uint32_t born =
+        atomic_load_explicit(&store->born_s[loc_segment(store, from_loc)], memory_order_relaxed);
+    item_use_set(store, to, use, born + item_la_decode(use));
+}
+
+/* ── the pattern ──────────────────────────────────────────────────────────────────────────── */
+
+enum store_rc mutation_lock(struct mutation *m)
+{
+    index_prepare(m->thread);
+    index_lock(m->thread->store, m->key->hash, &m->at);
+    if (!index_locked_find(m->thread->store, &m->at, m->key))
+        return STORE_MISS;
+    return item_alive(m->thread, m->at.item, m->at.loc);
+}
+
+void mutation_unlock(struct mutation *m)
+{
+    index_unlock(&m->at);
+}
+
+static void drop_room(struct mutation *m)
+{
+    if (m->has_place)
+        log_abandon(m->thread, &m->place);
+    m->has_place = false;
+}
+
+enum room mutation_room(struct mutation *m, const struct item_spec *spec)
+{
+    const struct store *store = m->thread->store;
+    const uint64_t bytes = item_bytes_for(spec->fmt, spec->key.len, spec->value_bytes);
+    if (m->has_place && m->place.bytes == bytes)
+        return ROOM_READY;
+    const struct log_class where = {
+        .queue = m->at.slot != NULL ? loc_seg(store, m->at.loc)->queue : QUEUE_SMALL,
+        .class = class_of(m->thread, spec->exp_s),
+    };
+    mutation_unlock(m);
+    drop_room(m);
+    if (bytes > store->segment_bytes || !log_alloc(m->thread, where, (uint32_t)bytes, &m->place))
+        return ROOM_NONE;
+    m->has_place = true;
+    return ROOM_AGAIN;
+}
+
+bool mutation_link(struct mutation *m, uint32_t exp_s)
+{
+    struct store_thread *thread = m->thread;
+    if (m->at.slot != NULL) {
+        index_locked_replace(&m->at, m->place.loc);
+        item_unlinked(thread, m->at.item, m->at.loc);
+    } else if (!index_locked_insert(thread, &m->at, m->key->hash, m->place.loc)) {
+        return false;
+    }
+    log_publish(thread, &m->place, exp_s);
+    item_linked(thread, m->place.item);
+    m->has_place = false;
+    return true;
+}
+
+void mutation_rewrite(struct mutation *m, const struct item_spec *spec)
+{
+    struct store_thread *thread = m->thread;
+    uint8_t *value = item_write(m->place.item, spec);
+    item_copy_rest(thread, m->at.item, m->at.loc, &m->place, value);
+    index_locked_replace(&m->at, m->place.loc);
+    head_unlinked(thread, m->at.item, m->at.loc);
+    log_publish(thread, &m->place, spec->exp_s);
+    item_linked(thread, m->place.item);
+    m->at.item = m->place.item;
+    m->at.loc = m->place.loc;
+    m->has_place = false;
+}
+
+void mutation_end(struct mutation *m)
+{
+    drop_room(m);
+}

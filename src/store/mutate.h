@@ -1,0 +1,55 @@
+/* store/mutate.h — the pattern that all writers of existing items share. Store only.
+ *
+ * A record must be allocated before its bucket is locked (allocation may wait for memory), but how large it has to be is known for certain
+ * only under the lock. So: lock, look, say what is needed; when the room at hand is not exactly that, unlock,
+ * get it, and begin again.
+ *
+ *     do {
+ *         mutation_lock(&m);                     found? alive?
+ *         ... decide; spec = the record wanted ...
+ *     } while ((room = mutation_room(&m, &spec)) == ROOM_AGAIN);
+ *     ... ROOM_READY: still locked: write, mutation_link(), mutation_unlock() ...
+ *     mutation_end(&m);                          gives unused room back
+ * SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "store/store_priv.h"
+
+struct mutation {
+    struct store_thread *thread;
+    const struct store_key *key;
+    struct locked at;   /* at.slot != NULL: there is an entry, alive or not */
+    struct place place; /* valid when has_place */
+    bool has_place;
+    bool ghost; /* the key is remembered: its new item belongs to the main queue */
+};
+
+enum room {
+    ROOM_READY, /* locked, m.place fits */
+    ROOM_AGAIN, /* unlocked, room was fetched: lock and look again */
+    ROOM_NONE,  /* unlocked, no memory */
+};
+
+/* Lock the key's bucket and find it. Returns STORE_OK, or the kind of miss (locked all the same). */
+enum store_rc mutation_lock(struct mutation *m);
+void mutation_unlock(struct mutation *m);
+MUST_USE enum room mutation_room(struct mutation *m, const struct item_spec *spec);
+/* Link m.place's record instead of the old one (or as new). False: no slot could be had. */
+MUST_USE bool mutation_link(struct mutation *m, uint32_t exp_s);
+/* Write the found item again in m.place after `spec`, content and history kept, and link it. */
+void mutation_rewrite(struct mutation *m, const struct item_spec *spec);
+void mutation_end(struct mutation *m);
+/* The id to write as a field of m.place's record; 0: its place's own will do. A new id must be above the one of the found
+ * item (meta I compares them). `field`: what is planned so far. */
+uint64_t cas_field_needed(const struct mutation *m, uint64_t field);
+
+/* A put under way: what the public call says, and what only the store says. */
+struct writer {
+    struct store_thread *thread;
+    const struct store_key *key;
+    const struct store_put *put;
+    uint8_t st;          /* bits that the new item begins with */
+    uint64_t expect_cas; /* not 0: only in place of the item with this id, else STORE_MISS */
+};
+
+MUST_USE enum store_rc put_value(const struct writer *writer, struct store_put_result *result);

@@ -1,0 +1,393 @@
+/* store/pool.c — the memory: one reservation of addresses, the budget, free segments.
+ *
+ * The budget in segments: resident data segments (used or free) + segments claimed by the index <= limit.
+ * A segment that gives its place to the index, or is over a lowered limit, returns its pages to the
+ * kernel and waits in the void list.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include "base/hash.h"
+#include "store/store_priv.h"
+
+enum {
+    SEGMENT_BYTES_MIN = 64 << 10,
+    SEGMENT_BYTES_MAX = 1 << 20,
+    SEGMENTS_WANTED = 512,
+    SEGMENTS_MAX_BITS = 20,
+    /* Free segments that only evictions may take, so that there is always room to copy survivors. */
+    RESERVE_SEGMENTS = 3,
+    WAIT_ROUNDS_MAX = 20000,
+};
+#define MEMORY_BYTES_MIN (UINT64_C(1) << 20)
+/* Address space beyond -m for cache_memlimit: costs nothing until used. */
+#define RESERVE_BYTES_MIN (UINT64_C(16) << 30)
+#define RESERVE_FACTOR    8
+
+/* ── the budget ───────────────────────────────────────────────────────────────────────────── */
+
+static uint32_t fresh_room(const struct store *store)
+{
+    const uint32_t limit = atomic_load_explicit(&store->segment_limit, memory_order_relaxed);
+    const uint32_t used = store->resident + store->index_segments;
+    return used < limit ? limit - used : 0;
+}
+
+static void available_update(struct store *store)
+{
+    atomic_store_explicit(&store->available, store->free.count + fresh_room(store),
+                          memory_order_relaxed);
+    atomic_store_explicit(&store->limbo_count, store->limbo.count, memory_order_relaxed);
+}
+
+static uint32_t free_pop(struct store *store)
+{
+    const uint32_t seg = store->free.head;
+    store->free.head = store->segments[seg].next;
+    store->free.count--;
+    return seg;
+}
+
+static void free_push(struct store *store, uint32_t seg)
+{
+    struct segment *s = &store->segments[seg];
+    atomic_store_explicit(&s->state, SEG_FREE, memory_order_relaxed);
+    s->next = store->free.head;
+    store->free.head = seg;
+    store->free.count++;
+}
+
+/* Return a free segment's pages to the kernel. */
+static void free_pop_to_void(struct store *store)
+{
+    const uint32_t seg = free_pop(store);
+    madvise(store->data + ((uint64_t)seg << store->segment_shift), store->segment_bytes,
+            MADV_DONTNEED);
+    store->segments[seg].next = store->void_head;
+    store->void_head = seg;
+    store->resident--;
+}
+
+/* Take a segment while more than `reserve` stay; pool lock held. */
+static bool pool_take(struct store *store, uint32_t reserve, uint32_t *ret_seg)
+{
+    if (store->free.count + fresh_room(store) <= reserve)
+        return false;
+    if (store->free.count > 0) {
+        *ret_seg = free_pop(store);
+    } else if (store->void_head != SEG_NONE) {
+        *ret_seg = store->void_head;
+        store->void_head = store->segments[store->void_head].next;
+        store->resident++;
+    } else if (store->fresh_next < store->segments_virtual) {
+        *ret_seg = store->fresh_next++;
+        store->resident++;
+    } else {
+        return false;
+    }
+    available_update(store);
+    return true;
+}
+
+bool pool_claim_index(struct store *store)
+{
+    spin_lock(&store->pool_lock);
+    bool claimed = fresh_room(store) > 0;
+    if (!claimed && store->free.count > RESERVE_SEGMENTS) {
+        free_pop_to_void(store);
+        claimed = true;
+    }
+    if (claimed)
+        store->index_segments++;
+    available_update(store);
+    spin_unlock(&store->pool_lock);
+    return claimed;
+}
+
+bool pool_over_limit(struct store *store)
+{
+    spin_lock(&store->pool_lock);
+    const bool over = store->resident + store->index_segments >
+                      atomic_load_explicit(&store->segment_limit, memory_order_relaxed);
+    spin_unlock(&store->pool_lock);
+    return over;
+}
+
+void pool_shrink(struct store *store)
+{
+    spin_lock(&store->pool_lock);
+    while (store->free.count > 0 &&
+           store->resident + store->index_segments >
+               atomic_load_explicit(&store->segment_limit, memory_order_relaxed))
+        free_pop_to_void(store);
+    available_update(store);
+    spin_unlock(&store->pool_lock);
+}
+
+uint32_t pool_low_water(const struct store *store)
+{
+    const uint32_t limit = atomic_load_explicit(&store->segment_limit, memory_order_relaxed);
+    const uint32_t low = limit / 100 > 4 ? limit / 100 : 4;
+    return RESERVE_SEGMENTS + (low < limit / 8 ? low : limit / 8);
+}
+
+/* ── limbo ────────────────────────────────────────────────────────────────────────────────── */
+
+void pool_limbo_add(struct store *store, uint32_t seg, uint64_t epoch)
+{
+    struct segment *s = &store->segments[seg];
+    spin_lock(&store->pool_lock);
+    s->limbo_epoch = epoch;
+    s->next = store->limbo.head;
+    store->limbo.head = seg;
+    store->limbo.count++;
+    atomic_store_explicit(&s->state, SEG_LIMBO, memory_order_relaxed);
+    available_update(store);
+    spin_unlock(&store->pool_lock);
+}
+
+bool pool_limbo_collect(struct store *store)
+{
+    if (atomic_load_explicit(&store->limbo_count, memory_order_relaxed) == 0)
+        return false;
+    const uint64_t reached = epoch_reached(store);
+    bool any = false;
+    spin_lock(&store->pool_lock);
+    uint32_t *link = &store->limbo.head;
+    while (*link != SEG_NONE) {
+        const uint32_t seg = *link;
+        struct segment *s = &store->segments[seg];
+        /* acquire: the last unpin's reads are over */
+        if (s->limbo_epoch > reached || atomic_load_explicit(&s->pins, memory_order_acquire) != 0) {
+            link = &s->next;
+            continue;
+        }
+        *link = s->next;
+        store->limbo.count--;
+        free_push(store, seg);
+        any = true;
+    }
+    available_update(store);
+    spin_unlock(&store->pool_lock);
+    return any;
+}
+
+/* ── getting a segment ────────────────────────────────────────────────────────────────────── */
+
+static bool pool_get(struct store *store, uint32_t reserve, uint32_t *ret_seg)
+{
+    spin_lock(&store->pool_lock);
+    const bool got = pool_take(store, reserve, ret_seg);
+    spin_unlock(&store->pool_lock);
+    return got;
+}
+
+/* Out of free segments: free some ourselves, or wait for what is in limbo or in another's hands.
+ * No lock is held and the thread holds no view, so every round may be a quiescent point. */
+static bool segment_wait(struct store_thread *thread, uint32_t *ret_seg)
+{
+    struct store *store = thread->store;
+    unsigned spins = 0;
+    for (unsigned round = 0; round < WAIT_ROUNDS_MAX; round++) {
+        store_thread_quiesce(thread, thread->now_s);
+        pool_limbo_collect(store);
+        if (pool_get(store, RESERVE_SEGMENTS, ret_seg))
+            return true;
+        if (atomic_load_explicit(&store->limbo_count, memory_order_relaxed) >
+            RESERVE_SEGMENTS + 1) {
+            spin_wait(&spins);
+            if (round % 64 != 63) /* give the grace period a chance before evicting more */
+                continue;
+        }
+        if (!spin_try(&store->maint_lock)) {
+            spin_wait(&spins);
+            continue;
+        }
+        const bool gained = reclaim(thread);
+        spin_unlock(&store->maint_lock);
+        if (!gained && atomic_load_explicit(&store->limbo_count, memory_order_relaxed) == 0)
+            return pool_get(store, RESERVE_SEGMENTS, ret_seg);
+    }
+    return false;
+}
+
+bool segment_get(struct store_thread *thread, uint32_t *ret_seg)
+{
+    struct store *store = thread->store;
+    if (thread->evicting) {
+        if (pool_get(store, 0, ret_seg))
+            return true;
+        pool_limbo_collect(store);
+        return pool_get(store, 0, ret_seg);
+    }
+    const bool got = pool_get(store, RESERVE_SEGMENTS, ret_seg);
+    if (atomic_load_explicit(&store->available, memory_order_relaxed) < pool_low_water(store))
+        store_maintain_wake(store);
+    return got || segment_wait(thread, ret_seg);
+}
+
+/* ── life ─────────────────────────────────────────────────────────────────────────────────── */
+
+static uint32_t segment_bytes_for(uint64_t memory_bytes)
+{
+    uint64_t bytes = SEGMENT_BYTES_MIN;
+    while (bytes < SEGMENT_BYTES_MAX && memory_bytes / (bytes * 2) >= SEGMENTS_WANTED)
+        bytes *= 2;
+    while (memory_bytes / bytes > UINT64_C(1) << SEGMENTS_MAX_BITS)
+        bytes *= 2;
+    return (uint32_t)bytes;
+}
+
+static uint64_t round_up(uint64_t bytes, uint64_t unit)
+{
+    return (bytes + unit - 1) / unit * unit;
+}
+
+/* Reserve addresses for `memory_bytes` of data and everything that goes with it. */
+static int map_reserve(struct store *store, uint64_t memory_bytes)
+{
+    const uint64_t seg = store->segment_bytes;
+    const uint64_t huge = UINT64_C(2) << 20;
+    const uint64_t data = round_up(memory_bytes, huge > seg ? huge : seg);
+    const uint64_t segments = data / seg;
+    const uint64_t index = round_up(data / 2, huge); /* items of 16 bytes need 12 of index each */
+    const uint64_t lines = round_up(data / 8, huge);
+    const uint64_t heads = round_up(segments * sizeof(struct segment), huge);
+    const uint64_t born = round_up(segments * sizeof(uint32_t), huge);
+    const uint64_t total = data + index + lines + heads + born + huge;
+    void *map = mmap(NULL, total, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (map == MAP_FAILED)
+        return -ENOMEM;
+    uint8_t *at = (uint8_t *)(((uintptr_t)map + huge - 1) & ~(uintptr_t)(huge - 1));
+    store->map = map;
+    store->map_bytes = total;
+    store->segments_virtual = (uint32_t)(segments < SEG_NONE ? segments : SEG_NONE - 1);
+    store->data = at;
+    store->buckets = (void *)(at + data);
+    store->buckets_virtual = index / sizeof(struct bucket);
+    store->lines = (void *)(at + data + index);
+    store->lines_virtual = lines / sizeof(struct line);
+    store->segments = (void *)(at + data + index + lines);
+    store->born_s = (void *)(at + data + index + lines + heads);
+    if (seg == SEGMENT_BYTES_MAX) { /* small stores would overshoot their limit by huge pages */
+        madvise(store->data, data, MADV_HUGEPAGE);
+        madvise(store->buckets, index, MADV_HUGEPAGE);
+    }
+    return 0;
+}
+
+void pool_init(struct store *store)
+{
+    store->free = store->limbo = (struct seg_list){.head = SEG_NONE, .tail = SEG_NONE};
+    store->void_head = SEG_NONE;
+    for (unsigned q = 0; q < QUEUE_COUNT; q++) {
+        store->queues[q] = (struct seg_list){.head = SEG_NONE, .tail = SEG_NONE};
+        for (unsigned c = 0; c < CLASS_COUNT; c++)
+            store->groups[q][c].open = SEG_NONE;
+    }
+    for (unsigned i = 0; i < CLASS_HALF_OCTAVES; i++)
+        atomic_init(&store->class_map[i], CLASS_REST);
+    /* headers are memory of the store, too */
+    const uint64_t limit = atomic_load_explicit(&store->segment_limit, memory_order_relaxed);
+    const uint64_t heads = limit * (sizeof(struct segment) + sizeof(uint32_t));
+    store->index_segments = (uint32_t)(heads / store->segment_bytes);
+    available_update(store);
+}
+
+static int sizes_set(struct store *store, const struct store_config *config)
+{
+    if (config->memory_bytes < MEMORY_BYTES_MIN ||
+        config->item_bytes_max > config->memory_bytes / 2 || config->item_bytes_max < 1024)
+        return -EINVAL;
+    store->segment_bytes = segment_bytes_for(config->memory_bytes);
+    store->segment_shift = (uint32_t)__builtin_ctz(store->segment_bytes);
+    store->record_bytes_max = store->segment_bytes / 8;
+    store->fragment_bytes = store->segment_bytes / 4;
+    store->piece_bytes = store->segment_bytes / 16;
+    if (store->piece_bytes > 32 << 10)
+        store->piece_bytes = 32 << 10;
+    store->item_bytes_max = config->item_bytes_max;
+    store->no_evict = config->no_evict;
+    store->no_cas = config->no_cas;
+    store->evict_by_bytes = config->evict_by_bytes;
+    store->seed = config->hash_seed;
+    while (store->seed == 0)
+        if (getrandom(&store->seed, sizeof(store->seed), 0) != sizeof(store->seed))
+            return -EINVAL;
+    return 0;
+}
+
+int store_new(const struct store_config *config, struct store **ret_store)
+{
+    struct store *store = aligned_alloc(CACHE_LINE_BYTES, sizeof(*store));
+    if (store == NULL)
+        return -ENOMEM;
+    memset(store, 0, sizeof(*store));
+    int rc = sizes_set(store, config);
+    if (rc != 0)
+        goto fail;
+    uint64_t reserve = config->memory_bytes * RESERVE_FACTOR;
+    if (reserve < RESERVE_BYTES_MIN)
+        reserve = RESERVE_BYTES_MIN;
+    rc = map_reserve(store, reserve);
+    if (rc != 0) /* a system without overcommit: no room to grow, then */
+        rc = map_reserve(store, config->memory_bytes);
+    if (rc != 0)
+        goto fail;
+    atomic_init(&store->segment_limit, (uint32_t)(config->memory_bytes / store->segment_bytes));
+    atomic_init(&store->epoch, EPOCH_FIRST);
+    pool_init(store);
+    pthread_mutex_init(&store->wait_mutex, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&store->wait_cond, &attr);
+    pthread_condattr_destroy(&attr);
+    rc = index_init(store);
+    if (rc != 0) {
+        store_free(store);
+        return rc;
+    }
+    *ret_store = store;
+    return 0;
+fail:
+    free(store);
+    return rc;
+}
+
+void store_free(struct store *store)
+{
+    if (store == NULL)
+        return;
+    pthread_cond_destroy(&store->wait_cond);
+    pthread_mutex_destroy(&store->wait_mutex);
+    munmap(store->map, store->map_bytes);
+    free(store);
+}
+
+int store_memory_set(struct store *store, uint64_t memory_bytes)
+{
+    const uint64_t limit = memory_bytes / store->segment_bytes;
+    if (memory_bytes < MEMORY_BYTES_MIN || limit > store->segments_virtual)
+        return -EINVAL;
+    spin_lock(&store->pool_lock);
+    const bool fits = limit >= store->index_segments + 2 * RESERVE_SEGMENTS + 2;
+    if (fits) {
+        atomic_store_explicit(&store->segment_limit, (uint32_t)limit, memory_order_relaxed);
+        available_update(store);
+    }
+    spin_unlock(&store->pool_lock);
+    if (!fits)
+        return -EINVAL;
+    pool_shrink(store);
+    store_maintain_wake(store);
+    return 0;
+}
+
+uint64_t store_hash(const struct store *store, struct bytes key)
+{
+    return hash_bytes(key, store->seed);
+}

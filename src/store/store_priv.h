@@ -1,0 +1,515 @@
+/* store/store_priv.h — the inside of the store: what lies where, and why threads may share it.
+ *
+ * MEMORY
+ *
+ *   arena (one mmap, reserved addresses; at most memory_bytes of all three are ever resident)
+ *   +---------+---------+---------+--   +----------------------+   +------------------+
+ *   |segment 0|segment 1|segment 2| ... | buckets 0..n (128 B) |   | overflow lines   |
+ *   +---------+---------+---------+--   +----------------------+   | (64 B)           |
+ *      data: 64 KiB..1 MiB each             index: grows by one    +------------------+
+ *                                           bucket at a time
+ *   The index takes its memory in units of one segment: it claims a free segment, whose pages go
+ *   back to the kernel, and uses as many pages of its own range. Segment headers stand in a side array.
+ *
+ *   location (40 bits): offset in the data range / 8.
+ *   slot (64 bits):     kind:2 | tag:22 | location:40          kind: 0 empty, 1 live, 2 ghost
+ *                       a ghost's location: fingerprint:16 | eviction stamp:24
+ *   bucket (128 B):     head | slot x 15     head: overflow line:32 | version:31 | lock:1
+ *   line (64 B):        slot x 7 | next line:32 | free-list link:32
+ *   The tag holds the hash bits just above the smallest table's index, so that splitting a bucket
+ *   needs no look at the items.
+ *
+ * LIFE OF A SEGMENT
+ *
+ *   FREE --segment_get--> OPEN --full--> SEALED --evict, compact, expire--> DRAINING --> LIMBO --grace--> FREE
+ *                          |               |                                              |
+ *                          pieces to       in a queue (small or main),                    no slot points here; readers
+ *                          threads         oldest first                                   and pins may still look
+ *
+ * WHY THREADS MAY SHARE IT
+ *
+ *  1. Readers. A reader takes no lock. It loads a slot (acquire), compares the key in the record behind it, and may use that record
+ *     until its next quiescent point: a record is immutable (but for the bytes item.h names), and its segment is not reused before
+ *     every online thread has passed a quiescent point after the last slot to it was cleared (2).
+ *     So a hit needs no validation. A miss does: an entry may have moved from a place not yet looked at to one already passed. Whoever moves
+ *     entries between places makes the bucket's version odd before and even after (under the lock); a reader that found nothing re-reads
+ *     the head and tries again if the version is odd or has changed, or if the table has grown so that its key now lives in another bucket.
+ *     All slot loads are acquire, hence ordered before that re-read; all slot stores are release, hence ordered after the odd version. So
+ *     a reader that saw a store of the mover also sees a changed version. Inserting, replacing and clearing in place move nothing and need no version.
+ *  2. Reclamation (quiescent states). `epoch` grows by one for each drained segment. Each thread has a word: OFFLINE, or the epoch it last saw
+ *     at a quiescent point. A drained segment gets the epoch after its last unlink; it is free when all online words are at least that.
+ *     Online to online: the thread read `epoch` with acquire, which the drainer wrote with release after its unlinks, so the thread's later loads see
+ *     them; its earlier loads are before its release store of the word, which the drainer reads with acquire. Offline to online: the
+ *     thread stores its word and only then may load slots; store-load order needs a sequentially consistent fence, and the
+ *     drainer has its own between unlinks and reading the words: either it sees the word, or the thread sees the unlinks.
+ *  3. Pins. A thread that may use a record (1) may raise its segment's pin count; it does so before its next quiescent point, so
+ *     the count is seen by whoever sees the word. A segment in LIMBO with pins stays there until the last is gone (release / acquire).
+ *  4. Writers. A slot changes only under its bucket's lock (acquire CAS on bit 0 of the head, release store to unlock). A new record is filled before, outside
+ *     the lock, in a piece of an open segment that belongs to the thread alone; the release store of the slot publishes it. A segment with
+ *     pieces still out (`writers` > 0) is never drained, so the walk of a drain sees whole records only.
+ *  5. Lock order: maintenance > split > bucket (old, then new) > ; group > queue; pool, lines: leaves. No lock is held while waiting for memory.
+ *  6. flush_all. It notes the highest segment number given out; items in segments up to it are misses. It closes the open segments, and
+ *     every thread drops its pieces before it allocates again (it sees `flush_gen`, because the client heard OK before it sent its next write). Whoever copies an old
+ *     record takes the room for the copy first and looks at the flush number afterwards, so a copy can never outlive a flush.
+ *  7. CAS unique = the record's birthplace (segment number, offset): unique for ever, as segment numbers are never reused. When somebody has looked at
+ *     it (cas-seen, set under the bucket lock), a relocated copy carries it as a field.
+ *
+ * SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/spin.h"
+#include "store/item.h"
+#include "store/store.h"
+
+enum {
+    SLOTS_PER_BUCKET = 15,
+    SLOTS_PER_LINE = 7,
+    LOC_BITS = 40,
+    TAG_BITS = 22,
+    /* Live items per bucket before the table grows: 0.8 of 15 slots. Fuller means longer overflow
+     * chains, emptier means more bytes per item; 12 was measured best (11.7..12.4 B per item). */
+    ITEMS_PER_BUCKET = 12,
+};
+
+#define LOC_MASK   ((UINT64_C(1) << LOC_BITS) - 1)
+#define TAG_MASK   ((UINT64_C(1) << TAG_BITS) - 1)
+#define SLOT_LIVE  (UINT64_C(1) << 62)
+#define SLOT_GHOST (UINT64_C(2) << 62)
+#define SLOT_KIND  (UINT64_C(3) << 62)
+#define STAMP_MASK UINT64_C(0xffffff)
+
+#define HEAD_LOCK       UINT64_C(1)
+#define HEAD_MOVING     UINT64_C(2) /* lowest bit of the version: odd while entries move */
+#define HEAD_VERSION    UINT64_C(0xfffffffe)
+#define HEAD_LINE_SHIFT 32
+
+struct bucket {
+    _Atomic uint64_t head;
+    _Atomic uint64_t slots[SLOTS_PER_BUCKET];
+};
+struct line {
+    _Atomic uint64_t slots[SLOTS_PER_LINE];
+    _Atomic uint32_t next; /* 0: last. Line numbers start at 1 */
+    uint32_t link;         /* in a free list; lines_lock */
+};
+_Static_assert(sizeof(struct bucket) == 128 && sizeof(struct line) == 64, "whole cache lines");
+
+/* Expiry classes: one for items without exptime, one per half-octave of TTL, one per factor of 8, one for
+ * the rest. A half-octave gets segments of its own only while it fills enough of them. */
+enum {
+    CLASS_NEVER = 0,
+    CLASS_HALF_OCTAVES = 64,
+    CLASS_HALF_FIRST = 1,
+    CLASS_COARSE_FIRST = CLASS_HALF_FIRST + CLASS_HALF_OCTAVES,
+    CLASS_COARSE_HALVES = 6, /* three octaves: a factor of 8 */
+    CLASS_COARSE = (CLASS_HALF_OCTAVES + CLASS_COARSE_HALVES - 1) / CLASS_COARSE_HALVES,
+    CLASS_REST = CLASS_COARSE_FIRST + CLASS_COARSE,
+    CLASS_COUNT
+};
+enum { QUEUE_SMALL, QUEUE_MAIN, QUEUE_COUNT };
+enum segment_state { SEG_FREE, SEG_OPEN, SEG_SEALED, SEG_DRAINING, SEG_LIMBO };
+
+#define SEG_NONE  UINT32_MAX
+#define EXP_NEVER UINT32_MAX
+
+struct segment {
+    /* first line: written when a piece is taken or returned, a reader pins, the state changes */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t seqno; /* fixed from OPEN to FREE */
+    _Atomic uint32_t writers;                          /* pieces out; see (4) */
+    _Atomic uint32_t pins;                             /* see (3) */
+    _Atomic uint32_t max_exp_s;                        /* latest exptime inside; EXP_NEVER */
+    uint32_t bump;                                     /* bytes given out; group lock */
+    uint32_t next, prev;   /* queue lock; pool lock when free or in limbo */
+    uint64_t limbo_epoch;  /* pool lock */
+    _Atomic uint8_t state; /* release: what precedes it is visible */
+    uint8_t queue, class;  /* fixed from OPEN to FREE */
+    /* second line: decremented by whoever overwrites an item of it */
+    _Alignas(CACHE_LINE_BYTES) _Atomic int64_t live_bytes;
+    _Atomic int64_t live_items;
+};
+_Static_assert(sizeof(struct segment) == 128, "two cache lines");
+
+struct seg_list {
+    uint32_t head, tail, count;
+};
+
+/* The open segment of one queue and class. */
+struct group {
+    _Alignas(CACHE_LINE_BYTES) struct spin lock;
+    uint32_t open; /* SEG_NONE */
+};
+
+/* A thread's own piece of an open segment (the literature says TLAB). */
+struct piece {
+    uint32_t seg; /* SEG_NONE: none */
+    uint32_t at, end;
+    uint32_t max_exp_s;
+    int64_t live_bytes, live_items; /* published, not yet added to the segment */
+};
+
+/* Room for one record. */
+struct place {
+    struct item *item;
+    uint64_t loc;
+    uint32_t bytes;
+    uint32_t seg;
+    struct piece *piece; /* NULL: taken from the segment directly, holds it open by itself */
+};
+
+struct log_class {
+    uint8_t queue, class;
+};
+
+/* Counters: one writer (the thread), read by store_info(): relaxed. */
+enum counter {
+    COUNT_LINKED,
+    COUNT_UNLINKED,
+    COUNT_LINKED_BYTES,
+    COUNT_UNLINKED_BYTES,
+    COUNT_ITEMS_TOTAL,
+    COUNT_EVICTIONS,
+    COUNT_EVICTED_UNFETCHED,
+    COUNT_EVICTED_NONZERO,
+    COUNT_EVICTED_ACTIVE,
+    COUNT_EXPIRED_UNFETCHED,
+    COUNT_RECLAIMED,
+    COUNT_FLUSHED,
+    COUNT_SEGMENTS_EVICTED,
+    COUNT_SEGMENTS_COMPACTED,
+    COUNT_SEGMENTS_EXPIRED,
+    COUNT_BYTES_COPIED,
+    COUNT_GHOST_HITS,
+    COUNT_OUT_OF_MEMORY,
+    COUNT_ID_COUNT
+};
+
+enum { THREAD_OFFLINE = 0, THREAD_STOLEN = 1, EPOCH_FIRST = 2 };
+enum { THREADS_MAX = 1024, THREAD_LINES = 8 };
+
+struct store_thread {
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t word; /* see (2) */
+    struct store *store;
+    uint32_t now_s;
+    uint32_t index; /* in store->threads */
+    uint64_t flush_seen, recall_seen;
+    int32_t items_unreported; /* net inserts not yet in store->items_rough */
+    bool evicting;            /* inside reclaim: allocate from the reserve, never reclaim again */
+    uint32_t line_count;
+    uint32_t lines[THREAD_LINES]; /* overflow lines at hand, so that no lock waits for one */
+    _Atomic uint64_t counters[COUNT_ID_COUNT];
+    _Atomic uint64_t class_bytes[CLASS_HALF_OCTAVES]; /* written per half-octave of TTL, ever */
+    _Atomic uint64_t all_bytes;                       /* the same over all, without exptime too */
+    struct piece pieces[QUEUE_COUNT][CLASS_COUNT];
+};
+
+struct store {
+    /* read by every request, written (almost) never */
+    uint8_t *data;
+    struct bucket *buckets;
+    struct line *lines;
+    struct segment *segments;
+    _Atomic uint32_t *born_s; /* per segment: base of `la`; compact, because each hit looks at it */
+    uint64_t seed;
+    uint32_t segment_bytes, segment_shift;
+    uint32_t level0;           /* log2 of the smallest table: where tags begin */
+    uint32_t record_bytes_max; /* larger records are split into fragments */
+    uint32_t piece_bytes, fragment_bytes;
+    uint64_t item_bytes_max;
+    bool no_evict, no_cas, evict_by_bytes;
+    uint32_t segments_virtual; /* addresses reserved for so many */
+    uint64_t buckets_virtual, lines_virtual;
+    uint64_t memory_min_bytes;
+    size_t map_bytes;
+    void *map;
+    _Atomic uint8_t class_map[CLASS_HALF_OCTAVES]; /* half-octave -> class in use */
+
+    /* grows with the table: one line for itself */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t bucket_count;
+
+    /* flush_all; read on each lookup as one flag, see (6) */
+    _Alignas(CACHE_LINE_BYTES) _Atomic bool flush_pending;
+    _Atomic uint64_t flush_seq;  /* items in segments up to this are hidden */
+    _Atomic uint64_t flush_gen;  /* odd while a flush takes its bound; threads drop their pieces
+                                   when it moves */
+    _Atomic uint32_t flush_at_s; /* a flush that is to come; 0 none */
+    struct spin flush_lock;      /* one flush, or the end of one, at a time */
+    _Atomic uint64_t recall_gen; /* threads return pieces of sealed segments when it moves */
+
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t epoch;
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t seq_counter; /* last segment number given out */
+
+    /* pool: free and limbo segments, the memory budget */
+    _Alignas(CACHE_LINE_BYTES) struct spin pool_lock;
+    struct seg_list free;
+    struct seg_list limbo;
+    uint32_t void_head;  /* segments whose pages went back */
+    uint32_t fresh_next; /* never used yet from here */
+    uint32_t resident;   /* data segments that may hold pages: used or free */
+    uint32_t index_segments;
+    _Atomic uint32_t segment_limit; /* memory_bytes in segments */
+    _Atomic uint32_t available;     /* segments that can be had at once (copy for readers) */
+    _Atomic uint32_t limbo_count;
+
+    _Alignas(CACHE_LINE_BYTES) struct spin queue_lock;
+    struct seg_list queues[QUEUE_COUNT];
+
+    _Alignas(CACHE_LINE_BYTES) struct spin lines_lock;
+    uint32_t line_free;                /* ready for use */
+    uint32_t line_aging, line_retired; /* waiting for line_epoch; freed since */
+    uint64_t line_epoch;
+    uint64_t line_next, line_room; /* never used yet; end of claimed memory */
+
+    _Alignas(CACHE_LINE_BYTES) struct spin split_lock;
+    uint64_t bucket_room;                                   /* buckets whose memory is claimed */
+    _Alignas(CACHE_LINE_BYTES) _Atomic int64_t items_rough; /* live items, a few late per thread */
+    _Atomic uint32_t ghost_stamp;
+    _Atomic uint32_t evicted_age_s;
+    _Atomic uint32_t now_s; /* of the last tick, for ages in store_info() */
+
+    /* references and uploads */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t pinned_segments;
+    _Atomic uint64_t upload_bytes;
+
+    struct group groups[QUEUE_COUNT][CLASS_COUNT];
+
+    /* maintenance: one thread at a time */
+    _Alignas(CACHE_LINE_BYTES) struct spin maint_lock;
+    uint32_t maint_now_s;   /* second of the last tick */
+    uint32_t expire_cursor; /* next segment to check, >= segments: done for this second */
+    uint32_t compact_cursor;
+    uint64_t class_last[CLASS_HALF_OCTAVES], class_share[CLASS_HALF_OCTAVES];
+    uint64_t all_last, all_share;
+    uint64_t item_bytes_mean;
+    uint32_t flush_cursor;   /* next segment to sweep */
+    uint64_t flush_sweeping; /* the flush_seq that the cursor is about */
+
+    pthread_mutex_t wait_mutex;
+    pthread_cond_t wait_cond;
+    _Atomic bool wait_wanted; /* somebody asked for maintenance */
+    _Atomic bool wait_asleep;
+
+    struct spin threads_lock;
+    _Atomic(struct store_thread *) threads[THREADS_MAX];
+    _Atomic uint32_t thread_count;          /* highest index in use + 1 */
+    uint64_t gone_counters[COUNT_ID_COUNT]; /* of threads that were freed; threads_lock */
+    uint64_t base_counters[COUNT_ID_COUNT]; /* at the last store_info_reset() */
+    uint64_t gone_all_bytes, gone_class_bytes[CLASS_HALF_OCTAVES];
+};
+
+/* ── small helpers ────────────────────────────────────────────────────────────────────────── */
+
+static inline void count_add(struct store_thread *thread, enum counter id, uint64_t delta)
+{
+    _Atomic uint64_t *c = &thread->counters[id];
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + delta,
+                          memory_order_relaxed);
+}
+
+static inline struct item *item_at(const struct store *store, uint64_t loc)
+{
+    return (struct item *)(void *)(store->data + loc * ITEM_ALIGN);
+}
+
+static inline uint64_t loc_of(const struct store *store, const struct item *item)
+{
+    return (uint64_t)((const uint8_t *)item - store->data) / ITEM_ALIGN;
+}
+
+static inline uint32_t loc_segment(const struct store *store, uint64_t loc)
+{
+    return (uint32_t)(loc >> (store->segment_shift - 3));
+}
+
+static inline struct segment *loc_seg(const struct store *store, uint64_t loc)
+{
+    return &store->segments[loc_segment(store, loc)];
+}
+
+static inline uint64_t segment_loc(const struct store *store, uint32_t seg)
+{
+    return (uint64_t)seg << (store->segment_shift - 3);
+}
+
+/* Is what lies in this segment hidden by a flush? Relaxed: see (6). */
+static inline bool loc_flushed(const struct store *store, uint64_t loc)
+{
+    if (LIKELY(!atomic_load_explicit(&store->flush_pending, memory_order_relaxed)))
+        return false;
+    return atomic_load_explicit(&loc_seg(store, loc)->seqno, memory_order_relaxed) <=
+           atomic_load_explicit(&store->flush_seq, memory_order_relaxed);
+}
+
+static inline bool item_expired(const struct item *item, uint32_t now_s)
+{
+    const uint32_t exp_s = item_exp_s(item);
+    return UNLIKELY(exp_s != 0) && exp_s <= now_s;
+}
+
+/* OK, EXPIRED or FLUSHED. */
+static inline enum store_rc item_alive(const struct store_thread *thread, const struct item *item,
+                                       uint64_t loc)
+{
+    if (UNLIKELY(loc_flushed(thread->store, loc)))
+        return STORE_FLUSHED;
+    return item_expired(item, thread->now_s) ? STORE_EXPIRED : STORE_OK;
+}
+
+/* The identity of a live record, see (7). */
+static inline uint64_t item_id(const struct store *store, const struct item *item, uint64_t loc)
+{
+    if (item->fmt & FMT_CAS)
+        return item_cas_field(item);
+    const uint32_t seg = loc_segment(store, loc);
+    return atomic_load_explicit(&store->segments[seg].seqno, memory_order_relaxed) << 20 |
+           (loc - segment_loc(store, seg));
+}
+
+/* The CAS unique as clients see it. */
+static inline uint64_t item_cas(const struct store *store, const struct item *item, uint64_t loc)
+{
+    return store->no_cas ? 0 : item_id(store, item, loc);
+}
+
+static inline bool item_cas_known(const struct item *item)
+{
+    return (item->fmt & FMT_CAS) != 0 || (item_st(item) & ST_CAS_SEEN) != 0;
+}
+
+/* ── index.c ──────────────────────────────────────────────────────────────────────────────── */
+
+/* A locked bucket, and the slot that was found in it. */
+struct locked {
+    struct bucket *bucket;
+    _Atomic uint64_t *slot; /* of the entry found; NULL: none */
+    struct item *item;
+    uint64_t loc;
+};
+
+MUST_USE int index_init(struct store *store);
+/* Lock-free lookup: the record, or NULL. Nothing is said about expiry or flush. */
+struct item *index_find(const struct store *store, const struct store_key *key, uint64_t *ret_loc);
+/* Lock-free: does a ghost of this hash remember an eviction? */
+bool index_has_ghost(const struct store *store, uint64_t hash);
+
+void index_lock(struct store *store, uint64_t hash, struct locked *ret);
+void index_unlock(struct locked *at);
+/* Find the entry of a key, or of a location, in the locked bucket. */
+bool index_locked_find(const struct store *store, struct locked *at, const struct store_key *key);
+bool index_locked_find_loc(const struct store *store, struct locked *at, uint64_t hash,
+                           uint64_t loc);
+/* Find the large item that owns the fragment at `loc`; *ret_entry is its table entry. */
+bool index_locked_find_owner(const struct store *store, struct locked *at, uint64_t hash,
+                             uint64_t loc, _Atomic uint64_t **ret_entry);
+/* Let the found slot point to `loc`. */
+void index_locked_replace(struct locked *at, uint64_t loc);
+/* Add an entry; false when there is neither slot nor line. The thread has called index_prepare(). */
+MUST_USE bool index_locked_insert(struct store_thread *thread, struct locked *at, uint64_t hash,
+                                  uint64_t loc);
+/* Empty the found slot, or leave a ghost in it. */
+void index_locked_clear(struct store *store, struct locked *at, uint64_t hash, bool ghost);
+/* Have overflow lines at hand; before locking. May pass a quiescent point. */
+void index_prepare(struct store_thread *thread);
+/* After `delta` items more or less, no lock held: grow the table when it is due. */
+void index_account(struct store_thread *thread, int32_t delta);
+
+static inline uint64_t slot_key(const struct store *store, uint64_t hash)
+{
+    return (hash >> store->level0 & TAG_MASK) << LOC_BITS;
+}
+
+/* ── segment.c: pool, open segments, pieces ───────────────────────────────────────────────── */
+
+uint8_t class_of(const struct store_thread *thread, uint32_t exp_s);
+/* Room for a record of `bytes` (multiple of 8, <= record_bytes_max). Returns false: no memory.
+ * May pass quiescent points of the thread. */
+MUST_USE bool log_alloc(struct store_thread *thread, struct log_class where, uint32_t bytes,
+                        struct place *ret);
+/* Room for a fragment: between `min` and `max` bytes, multiples of 8. */
+MUST_USE bool log_alloc_span(struct store_thread *thread, struct log_class where, uint32_t min,
+                             uint32_t max, struct place *ret);
+/* The record is linked: count it as live. / It will not be: make it filler. */
+void log_publish(struct store_thread *thread, const struct place *place, uint32_t exp_s);
+void log_abandon(struct store_thread *thread, const struct place *place);
+/* A record has died: take it off its segment's live counters. */
+void log_kill(struct store *store, struct item *item, uint64_t loc);
+void log_raise_exp(struct segment *segment, uint32_t exp_s);
+void log_seal_all(struct store *store, bool only_unmapped);
+void pieces_retire(struct store_thread *thread, bool only_sealed);
+void pieces_check(struct store_thread *thread); /* honour flush and recall; at quiescent points */
+
+void pool_init(struct store *store);
+bool pool_claim_index(struct store *store); /* one segment's worth of memory for the index */
+void pool_limbo_add(struct store *store, uint32_t seg, uint64_t epoch);
+bool pool_limbo_collect(struct store *store); /* LIMBO -> FREE; true when something came back */
+uint32_t pool_low_water(const struct store *store);
+void pool_shrink(struct store *store); /* give pages back until within the limit */
+bool pool_over_limit(struct store *store);
+bool segment_get(struct store_thread *thread, uint32_t *ret_seg); /* may reclaim */
+
+void queue_push(struct store *store, uint32_t seg, bool at_head);
+void queue_remove(struct store *store, uint32_t seg);
+
+/* ── thread.c ─────────────────────────────────────────────────────────────────────────────── */
+
+uint64_t epoch_advance(struct store *store); /* after unlinking: the stamp to wait for */
+uint64_t epoch_reached(struct store *store); /* smallest word of all online threads */
+void threads_recall(struct store *store);    /* get pieces of sealed segments back, soon */
+void counters_sum(struct store *store, uint64_t sum[COUNT_ID_COUNT]);
+
+/* ── large.c ──────────────────────────────────────────────────────────────────────────────── */
+
+/* Mark a large item's fragments dead; its head has just been unlinked. */
+void large_kill(struct store *store, const struct item *head);
+bool upload_is_large(const struct store_upload *upload);
+uint64_t upload_bytes(const struct store_upload *upload);
+struct bytes upload_value(const struct store_upload *upload); /* not large: the whole value */
+uint32_t upload_table_bytes(const struct store_upload *upload);
+void upload_write_table(const struct store_upload *upload, uint8_t *at);
+void upload_commit(struct store_thread *thread, struct store_upload *upload, uint32_t exp_s);
+/* Spans of what is there already, and a put whose value (or upload) comes behind or before. */
+struct upload_join {
+    const struct bytes *old;
+    size_t old_count;
+    const struct store_put *put;
+};
+/* Build an upload from pieces; NULL: no memory. May pass quiescent points. */
+struct store_upload *upload_join(struct store_thread *thread, const struct store_key *key,
+                                 const struct upload_join *join);
+
+/* Must a value be split into fragments? Decided by the longest header, whatever the item has. */
+static inline bool value_is_large(const struct store *store, size_t key_bytes, uint64_t value_bytes)
+{
+    return value_bytes + key_bytes + ITEM_HEAD_BYTES_MAX > store->record_bytes_max;
+}
+
+/* ── read.c ───────────────────────────────────────────────────────────────────────────────── */
+
+void view_fill(const struct store_thread *thread, const struct item *item, uint64_t loc,
+               struct store_view *view);
+void item_bump(const struct store_thread *thread, struct item *item, uint64_t loc);
+size_t number_print(uint8_t *dst, const struct item *item); /* padded to its width, <= 20 */
+
+/* ── write.c ──────────────────────────────────────────────────────────────────────────────── */
+
+/* A record is no longer (or now is) what its slot points to: keep the books. Bucket locked. */
+void item_unlinked(struct store_thread *thread, struct item *item, uint64_t loc);
+void item_linked(struct store_thread *thread, const struct item *item);
+
+/* Layout and content of an existing item, to write it again elsewhere: CAS unique kept if known. */
+struct item_spec item_spec_of(const struct store *store, const struct item *item, uint64_t loc);
+/* Copy the value (text, number or table) and the changing bytes but `dead` and cas-seen. */
+void item_copy_rest(const struct store_thread *thread, const struct item *from, uint64_t from_loc,
+                    const struct place *to, uint8_t *value);
+uint64_t item_total_bytes(const struct item *item); /* with its fragments' payload */
+/* What the record's `use` shall be: a frequency, last used `la_s`. */
+void item_use_set(const struct store *store, const struct place *place, uint16_t old_use,
+                  uint32_t la_s);
+
+/* ── evict.c ──────────────────────────────────────────────────────────────────────────────── */
+
+/* One step towards free memory; maint_lock held. Returns false when there is nothing to gain. */
+bool reclaim(struct store_thread *thread);
+void maint_tick(struct store_thread *thread);

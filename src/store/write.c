@@ -1,0 +1,469 @@
+/* store/write.c — put (set, add, replace, append, prepend, compare), delete, flush.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include "base/num.h"
+#include "store/mutate.h"
+
+/* ── which CAS unique a new record gets ───────────────────────────────────────────────────── */
+
+/* The id that the place gives by itself, see (7) in store_priv.h. */
+static uint64_t place_cas(const struct store *store, const struct place *place)
+{
+    return atomic_load_explicit(&store->segments[place->seg].seqno, memory_order_relaxed) << 20 |
+           (place->loc - segment_loc(store, place->seg));
+}
+
+uint64_t cas_field_needed(const struct mutation *m, uint64_t field)
+{
+    const struct store *store = m->thread->store;
+    if (store->no_cas || m->at.slot == NULL)
+        return field;
+    const uint64_t old = item_id(store, m->at.item, m->at.loc);
+    const uint64_t own = field != 0 ? field : place_cas(store, &m->place);
+    return own > old ? field : old + 1;
+}
+
+/* ── put ──────────────────────────────────────────────────────────────────────────────────── */
+
+/* Where the record of a key goes: an overwrite stays in its queue, a key that was evicted not long
+ * ago goes to the main queue, any other begins in the small one. Only a hint, hence lock-free. */
+static uint8_t queue_for(struct store_thread *thread, const struct store_key *key)
+{
+    const struct store *store = thread->store;
+    uint64_t loc;
+    if (index_find(store, key, &loc) != NULL)
+        return loc_seg(store, loc)->queue;
+    if (!index_has_ghost(store, key->hash))
+        return QUEUE_SMALL;
+    count_add(thread, COUNT_GHOST_HITS, 1);
+    return QUEUE_MAIN;
+}
+
+struct decision {
+    enum store_rc rc;
+    bool stale; /* stored over a newer item: keep its exptime, mark it */
+};
+
+static struct decision put_decide(const struct writer *w, const struct mutation *m,
+                                  enum store_rc found)
+{
+    const struct store_put *put = w->put;
+    if (w->expect_cas != 0 &&
+        (found != STORE_OK || w->expect_cas != item_id(w->thread->store, m->at.item, m->at.loc)))
+        return (struct decision){STORE_MISS, false};
+    if (put->mode == STORE_ADD) {
+        if (found == STORE_OK)
+            item_bump(w->thread, m->at.item, m->at.loc); /* counts as a use */
+        return (struct decision){found == STORE_OK ? STORE_NOT_STORED : STORE_OK, false};
+    }
+    if (!put->compare || w->expect_cas != 0)
+        return (struct decision){
+            put->mode == STORE_REPLACE && found != STORE_OK ? STORE_NOT_STORED : STORE_OK, false};
+    if (found != STORE_OK)
+        return (struct decision){found, false};
+    const uint64_t old = item_cas(w->thread->store, m->at.item, m->at.loc);
+    if (old != 0 && old == put->compare_cas)
+        return (struct decision){STORE_OK, false};
+    const bool stale = put->allow_stale && put->compare_cas != 0 && put->compare_cas < old;
+    return (struct decision){stale ? STORE_OK : STORE_EXISTS, stale};
+}
+
+static struct item_spec put_spec(const struct writer *w, uint64_t cas, uint32_t exp_s)
+{
+    const struct store_put *put = w->put;
+    const bool large = put->upload != NULL && upload_is_large(put->upload);
+    const unsigned extra =
+        (cas != 0 ? FMT_CAS : 0u) | (large ? FMT_LARGE : 0u) | (w->key->binary ? FMT_BINARY : 0u);
+    struct item_spec spec = {
+        .key = w->key->key,
+        .cas = cas,
+        .client_flags = put->client_flags,
+        .exp_s = exp_s,
+        .fmt = item_fmt(exp_s, put->client_flags, extra),
+    };
+    spec.value_bytes = large                 ? upload_table_bytes(put->upload)
+                       : put->upload != NULL ? upload_value(put->upload).len
+                                             : put->value.len;
+    return spec;
+}
+
+static void put_write(const struct writer *w, const struct item_spec *spec,
+                      const struct place *place)
+{
+    const struct store_put *put = w->put;
+    uint8_t *value = item_write(place->item, spec);
+    if (spec->fmt & FMT_LARGE) {
+        upload_write_table(put->upload, value);
+        return;
+    }
+    const struct bytes bytes = put->upload != NULL ? upload_value(put->upload) : put->value;
+    if (bytes.len > 0)
+        memcpy(value, bytes.ptr, bytes.len);
+}
+
+/* The old item's use goes on, but it has not been fetched; a stale store keeps the win as it was. */
+static void put_inherit(const struct writer *w, const struct mutation *m, bool alive, bool stale)
+{
+    const uint16_t use =
+        alive ? (uint16_t)(item_use(m->at.item) & ~(unsigned)USE_FETCHED) : (uint16_t)0;
+    unsigned st = w->st;
+    if (stale)
+        st |= ST_STALE | (item_st(m->at.item) & ST_WIN);
+    if (st != 0)
+        item_st_set(m->place.item, st, 0);
+    item_use_set(w->thread->store, &m->place, use, w->thread->now_s);
+}
+
+/* One try with a given layout. Returns ROOM_AGAIN when `cas` or `exp_s` had to be changed. */
+static enum room put_try(const struct writer *w, struct mutation *m, uint64_t *cas, uint32_t *exp_s,
+                         enum store_rc *ret_rc)
+{
+    const struct item_spec spec = put_spec(w, *cas, *exp_s);
+    const enum store_rc found = mutation_lock(m);
+    const struct decision decision = put_decide(w, m, found);
+    *ret_rc = decision.rc;
+    if (decision.rc != STORE_OK)
+        return ROOM_NONE;
+    const bool alive = found == STORE_OK;
+    const uint64_t cas_needed = alive ? cas_field_needed(m, *cas) : *cas;
+    const uint32_t exp_needed = decision.stale ? item_exp_s(m->at.item) : *exp_s;
+    if ((cas_needed != *cas && w->put->explicit_cas == 0) || exp_needed != *exp_s) {
+        if (w->put->explicit_cas == 0)
+            *cas = cas_needed;
+        *exp_s = exp_needed;
+        return ROOM_AGAIN;
+    }
+    put_inherit(w, m, alive, decision.stale);
+    if (!mutation_link(m, spec.exp_s)) {
+        *ret_rc = STORE_NO_MEMORY;
+        return ROOM_NONE;
+    }
+    if (spec.fmt & FMT_LARGE)
+        upload_commit(w->thread, w->put->upload, spec.exp_s);
+    return ROOM_READY;
+}
+
+static void put_show(const struct writer *w, const struct mutation *m,
+                     struct store_put_result *result)
+{
+    struct item *item = m->place.item;
+    item_st_set(item, ST_CAS_SEEN, 0);
+    result->cas_unique = item_cas(w->thread->store, item, m->place.loc);
+    result->value_bytes =
+        (item->fmt & FMT_LARGE) ? item_large_bytes(item) : (uint64_t)item_vlen(item);
+}
+
+enum store_rc put_value(const struct writer *w, struct store_put_result *result)
+{
+    struct store_thread *thread = w->thread;
+    struct mutation m = {.thread = thread, .key = w->key};
+    uint64_t cas = thread->store->no_cas ? 0 : w->put->explicit_cas;
+    uint32_t exp_s = w->put->exp_s;
+    enum store_rc rc = STORE_OK;
+    enum room room;
+    do {
+        const struct item_spec spec = put_spec(w, cas, exp_s);
+        const uint64_t bytes = item_bytes_for(spec.fmt, spec.key.len, spec.value_bytes);
+        const struct log_class where = {queue_for(thread, w->key), class_of(thread, exp_s)};
+        mutation_end(&m);
+        if (bytes > thread->store->segment_bytes ||
+            !log_alloc(thread, where, (uint32_t)bytes, &m.place))
+            return STORE_NO_MEMORY;
+        m.has_place = true;
+        put_write(w, &spec, &m.place); /* outside the lock, so that the lock is short */
+        room = put_try(w, &m, &cas, &exp_s, &rc);
+        const bool fresh = room == ROOM_READY && m.at.item == NULL;
+        if (room == ROOM_READY && result != NULL)
+            put_show(w, &m, result);
+        mutation_unlock(&m);
+        if (fresh)
+            index_account(thread, 1);
+    } while (room == ROOM_AGAIN);
+    mutation_end(&m);
+    if (rc == STORE_OK)
+        count_add(thread, COUNT_ITEMS_TOTAL, 1);
+    return rc;
+}
+
+/* ── append, prepend ──────────────────────────────────────────────────────────────────────── */
+
+static uint64_t put_value_bytes(const struct store_put *put)
+{
+    return put->upload != NULL ? upload_bytes(put->upload) : put->value.len;
+}
+
+/* Not for a large upload. */
+static struct bytes put_bytes(const struct store_put *put)
+{
+    return put->upload != NULL ? upload_value(put->upload) : put->value;
+}
+
+static bool join_compare_ok(const struct store_put *put, const struct store *store,
+                            const struct mutation *m)
+{
+    return !put->compare || put->compare_cas == 0 ||
+           put->compare_cas == item_cas(store, m->at.item, m->at.loc);
+}
+
+/* Old or new value is large: put both into an upload of their own and swap it in. The old item's
+ * CAS unique, which we make known, tells whether it is still the same. */
+static enum store_rc join_large(struct store_thread *thread, const struct store_key *key,
+                                const struct store_put *put, struct store_put_result *result)
+{
+    struct store_view view;
+    struct store_put whole = *put;
+    struct writer writer = {.thread = thread, .key = key, .put = &whole};
+    if (store_get(thread, key, STORE_GET_CAS | STORE_GET_NO_BUMP, &view) != STORE_OK)
+        return STORE_MISS;
+    writer.expect_cas = item_id(thread->store, view.item, loc_of(thread->store, view.item));
+    whole.mode = STORE_SET;
+    whole.client_flags = view.client_flags;
+    whole.exp_s = view.exp_s;
+    struct store_ref *ref = NULL;
+    size_t count = 1;
+    const struct bytes *old = &view.value; /* a number: its digits are in the view */
+    if (view.value.ptr != view.digits) {
+        ref = store_ref_new(thread, &view);
+        if (ref == NULL)
+            return STORE_NO_MEMORY;
+        old = store_ref_spans(ref, &count);
+    }
+    whole.upload = upload_join(thread, key, &(struct upload_join){old, count, put});
+    const enum store_rc rc = whole.upload == NULL ? STORE_NO_MEMORY : put_value(&writer, result);
+    store_upload_free(whole.upload);
+    store_ref_free(ref);
+    return rc;
+}
+
+/* The joined record, if it is one record: its layout from the locked old item. */
+static struct item_spec join_spec(const struct mutation *m, const struct store_put *put,
+                                  uint64_t cas)
+{
+    struct item_spec spec = item_spec_of(m->thread->store, m->at.item, m->at.loc);
+    spec.value_bytes += put_value_bytes(put);
+    spec.cas = cas;
+    spec.fmt = (uint8_t)((spec.fmt & ~(FMT_CAS | FMT_NUMBER)) | (cas != 0 ? FMT_CAS : 0));
+    return spec;
+}
+
+static void join_write(const struct mutation *m, const struct store_put *put,
+                       const struct item_spec *spec)
+{
+    uint8_t digits[ITEM_NUMBER_WIDTH_MAX + 4];
+    const struct item *old = m->at.item;
+    const struct bytes more = put_bytes(put);
+    struct bytes have = bytes_of(item_value_ptr(old), item_vlen(old));
+    if (old->fmt & FMT_NUMBER)
+        have = bytes_of(digits, number_print(digits, old));
+    uint8_t *value = item_write(m->place.item, spec);
+    const bool before = put->mode == STORE_PREPEND;
+    if (more.len > 0)
+        memcpy(value + (before ? 0 : have.len), more.ptr, more.len);
+    if (have.len > 0)
+        memcpy(value + (before ? more.len : 0), have.ptr, have.len);
+}
+
+enum joined { JOINED, JOIN_MISSING, JOIN_LARGE, JOIN_FAILED };
+
+static enum joined join_small(const struct writer *w, struct store_put_result *result,
+                              enum store_rc *ret_rc)
+{
+    struct store *store = w->thread->store;
+    struct mutation m = {.thread = w->thread, .key = w->key};
+    const struct store_put *put = w->put;
+    uint64_t cas = store->no_cas ? 0 : put->explicit_cas;
+    enum joined done = JOIN_FAILED;
+    enum room room;
+    do {
+        room = ROOM_READY;
+        const enum store_rc found = mutation_lock(&m);
+        if (found != STORE_OK) {
+            done = JOIN_MISSING;
+            break;
+        }
+        const struct item_spec spec = join_spec(&m, put, cas);
+        *ret_rc = STORE_EXISTS;
+        if (!join_compare_ok(put, store, &m))
+            break;
+        *ret_rc = STORE_TOO_LARGE;
+        if (w->key->key.len + item_total_bytes(m.at.item) + put_value_bytes(put) >
+            store->item_bytes_max)
+            break;
+        done = JOIN_LARGE;
+        if ((m.at.item->fmt & FMT_LARGE) || (put->upload != NULL && upload_is_large(put->upload)) ||
+            item_bytes_for(spec.fmt, spec.key.len, spec.value_bytes) > store->record_bytes_max)
+            break;
+        done = JOIN_FAILED;
+        *ret_rc = STORE_NO_MEMORY;
+        room = mutation_room(&m, &spec);
+        if (room != ROOM_READY)
+            continue;
+        const uint64_t cas_needed = cas_field_needed(&m, cas);
+        if (cas_needed != cas && put->explicit_cas == 0) {
+            cas = cas_needed;
+            mutation_unlock(&m);
+            room = ROOM_AGAIN;
+            continue;
+        }
+        join_write(&m, put, &spec);
+        put_inherit(w, &m, true, false);
+        if (mutation_link(&m, spec.exp_s)) {
+            done = JOINED;
+            if (result != NULL)
+                put_show(w, &m, result);
+        }
+    } while (room == ROOM_AGAIN);
+    if (room == ROOM_READY)
+        mutation_unlock(&m);
+    mutation_end(&m);
+    return done;
+}
+
+static enum store_rc put_joined(struct store_thread *thread, const struct store_key *key,
+                                const struct store_put *put, struct store_put_result *result)
+{
+    const struct writer writer = {.thread = thread, .key = key, .put = put};
+    for (;;) {
+        enum store_rc rc = STORE_NO_MEMORY;
+        switch (join_small(&writer, result, &rc)) {
+        case JOINED:
+            count_add(thread, COUNT_ITEMS_TOTAL, 1);
+            return STORE_OK;
+        case JOIN_FAILED:
+            return rc;
+        case JOIN_MISSING: {
+            if (!put->vivify)
+                return STORE_NOT_STORED;
+            struct store_put add = *put;
+            add.mode = STORE_ADD;
+            add.exp_s = put->vivify_exp_s;
+            const struct writer adder = {.thread = thread, .key = key, .put = &add};
+            rc = put_value(&adder, result);
+            break;
+        }
+        case JOIN_LARGE:
+            rc = join_large(thread, key, put, result);
+            break;
+        }
+        /* somebody was quicker: look again */
+        if (rc != STORE_NOT_STORED && !store_rc_is_miss(rc))
+            return rc;
+    }
+}
+
+enum store_rc store_put(struct store_thread *thread, const struct store_key *key,
+                        const struct store_put *put, struct store_put_result *ret_result)
+{
+    const struct writer writer = {.thread = thread, .key = key, .put = put};
+    const struct store *store = thread->store;
+    const uint64_t bytes = put_value_bytes(put);
+    const bool join = put->mode == STORE_APPEND || put->mode == STORE_PREPEND;
+    enum store_rc rc;
+    if (bytes + key->key.len + STORE_ITEM_BYTES_EXTRA > store->item_bytes_max)
+        rc = STORE_TOO_LARGE;
+    else if (join)
+        rc = put_joined(thread, key, put, ret_result);
+    else if (put->upload == NULL && value_is_large(store, key->key.len, bytes)) {
+        struct store_put whole = *put; /* a large value that is all there: upload it at once */
+        const struct writer uploader = {.thread = thread, .key = key, .put = &whole};
+        whole.upload = upload_join(thread, key, &(struct upload_join){NULL, 0, put});
+        rc = whole.upload != NULL ? put_value(&uploader, ret_result) : STORE_NO_MEMORY;
+        store_upload_free(whole.upload);
+    } else
+        rc = put_value(&writer, ret_result);
+    store_upload_free(put->upload);
+    return rc;
+}
+
+/* ── delete, invalidate ───────────────────────────────────────────────────────────────────── */
+
+/* The locked item again, as `how` says: stale, empty, with a new CAS unique. */
+static enum room delete_rewrite(struct mutation *m, const struct store_delete *how, uint64_t *cas)
+{
+    struct store_thread *thread = m->thread;
+    struct item_spec spec = item_spec_of(thread->store, m->at.item, m->at.loc);
+    spec.exp_s = how->touch ? how->touch_exp_s : how->clear_value ? 0 : spec.exp_s;
+    spec.cas = *cas;
+    if (how->clear_value) {
+        spec.value_bytes = 0;
+        spec.client_flags = 0;
+        spec.fmt &= FMT_BINARY;
+    }
+    spec.fmt = (uint8_t)((spec.fmt & ~(FMT_EXP | FMT_CAS)) | (spec.exp_s != 0 ? FMT_EXP : 0) |
+                         (*cas != 0 ? FMT_CAS : 0));
+    const enum room room = mutation_room(m, &spec);
+    if (room != ROOM_READY)
+        return room;
+    const uint64_t cas_needed = cas_field_needed(m, *cas);
+    if (cas_needed != *cas && how->explicit_cas == 0) {
+        *cas = cas_needed;
+        mutation_unlock(m);
+        return ROOM_AGAIN;
+    }
+    const struct item *old = m->at.item;
+    if (how->clear_value) {
+        item_write(m->place.item, &spec);
+        item_use_set(thread->store, &m->place, item_use(old), thread->now_s);
+        item_st_set(m->place.item, how->invalidate ? ST_STALE : 0, 0);
+        (void)!mutation_link(m, spec.exp_s); /* replaces: cannot fail */
+    } else {
+        mutation_rewrite(m, &spec);
+        item_st_set(m->at.item, ST_STALE, ST_WIN);
+    }
+    return ROOM_READY;
+}
+
+enum store_rc store_delete(struct store_thread *thread, const struct store_key *key,
+                           const struct store_delete *how)
+{
+    struct mutation m = {.thread = thread, .key = key};
+    uint64_t cas = thread->store->no_cas ? 0 : how->explicit_cas;
+    bool deleted = false;
+    enum store_rc rc;
+    enum room room = ROOM_READY;
+    do {
+        rc = mutation_lock(&m);
+        if (rc == STORE_OK && how->compare &&
+            how->compare_cas != item_cas(thread->store, m.at.item, m.at.loc))
+            rc = STORE_EXISTS;
+        if (rc == STORE_OK && (how->invalidate || how->clear_value)) {
+            room = delete_rewrite(&m, how, &cas);
+            if (room == ROOM_NONE)
+                rc = STORE_NO_MEMORY;
+        } else if (rc == STORE_OK) {
+            index_locked_clear(thread->store, &m.at, key->hash, false);
+            item_unlinked(thread, m.at.item, m.at.loc);
+            deleted = true;
+            room = ROOM_READY;
+        } else {
+            room = ROOM_READY;
+        }
+    } while (room == ROOM_AGAIN);
+    if (room == ROOM_READY)
+        mutation_unlock(&m);
+    mutation_end(&m);
+    if (deleted)
+        index_account(thread, -1);
+    return rc;
+}
+
+/* ── flush_all ────────────────────────────────────────────────────────────────────────────── */
+
+void store_flush(struct store_thread *thread, uint32_t when_s)
+{
+    struct store *store = thread->store;
+    if (when_s > thread->now_s) {
+        atomic_store_explicit(&store->flush_at_s, when_s, memory_order_relaxed);
+        return;
+    }
+    atomic_store_explicit(&store->flush_at_s, 0, memory_order_relaxed);
+    spin_lock(&store->flush_lock);
+    /* See (6) and group_open(): segments that begin while the generation is odd wait. */
+    atomic_fetch_add_explicit(&store->flush_gen, 1, memory_order_seq_cst);
+    const uint64_t bound = atomic_load_explicit(&store->seq_counter, memory_order_seq_cst);
+    atomic_store_explicit(&store->flush_seq, bound, memory_order_relaxed);
+    atomic_store_explicit(&store->flush_pending, true, memory_order_relaxed);
+    atomic_fetch_add_explicit(&store->flush_gen, 1, memory_order_seq_cst);
+    spin_unlock(&store->flush_lock);
+    log_seal_all(store, false);
+    store_maintain_wake(store);
+}

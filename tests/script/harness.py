@@ -64,6 +64,7 @@ class Server:
     def __init__(self, *args, binary=BINARY, listen="127.0.0.1", unix=None):
         self.binary = binary
         self.folder = tempfile.TemporaryDirectory(prefix="matte-test-")
+        os.chmod(self.folder.name, 0o777)  # the server may become another user
         self.port_file = pathlib.Path(self.folder.name) / "port"
         self.unix = unix
         where = ["-s", unix] if unix else ["-p", "-1", "-U", "0", "-l", listen]
@@ -169,7 +170,7 @@ class Conn:
             self.sock = socket.create_connection(where, wait_s)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.settimeout(wait_s)
-        self.buffer = b""
+        self.buffer = bytearray()
 
     def close(self):
         self.sock.close()
@@ -190,31 +191,36 @@ class Conn:
         except (ConnectionResetError, BrokenPipeError):
             return False
         except TimeoutError:
-            raise AssertionError(f"no (more) answer; so far {self.buffer[:300]!r}") from None
+            raise AssertionError(f"no (more) answer; so far {bytes(self.buffer[:300])!r}") from None
         self.buffer += data
         return bool(data)
+
+    def _cut(self, count):
+        """Take `count` bytes off the front of what was read."""
+        data = bytes(self.buffer[:count])
+        del self.buffer[:count]
+        return data
 
     def line(self):
         """One line without its end; None at the end of the stream."""
         while b"\n" not in self.buffer:
             if not self._fill():
                 return None
-        line, _, self.buffer = self.buffer.partition(b"\n")
-        return line.rstrip(b"\r")
+        end = self.buffer.index(b"\n") + 1
+        return self._cut(end).rstrip(b"\r\n")
 
     def take(self, count):
         """Exactly `count` bytes (fewer at the end of the stream)."""
         while len(self.buffer) < count and self._fill():
             pass
-        data, self.buffer = self.buffer[:count], self.buffer[count:]
-        return data
+        return self._cut(count)
 
     def take_match(self, pattern):
         """Read until the compiled `pattern` matches at the start; returns the match."""
         while True:
-            match = pattern.match(self.buffer)
+            match = pattern.match(bytes(self.buffer))
             if match:
-                self.buffer = self.buffer[match.end():]
+                self._cut(match.end())
                 return match
             try:
                 more = self._fill()
@@ -222,21 +228,21 @@ class Conn:
                 more = False
             if not more:
                 shown = pattern.pattern.decode("latin-1")
-                raise AssertionError(f"expected /{shown}/\n     got {self.buffer[:1000]!r}")
+                raise AssertionError(f"expected /{shown}/\n     got {bytes(self.buffer[:1000])!r}")
 
     def expect(self, want):
         """The next bytes are `want`."""
-        while len(self.buffer) < len(want) and want.startswith(self.buffer):
+        while len(self.buffer) < len(want) and want.startswith(self.buffer[:4096]):
             if not self._fill():
                 break
-        got, self.buffer = self.buffer[:len(want)], self.buffer[len(want):]
+        got = self._cut(len(want))
         assert got == want, f"expected {want[:600]!r}\n     got {(got + self.buffer)[:600]!r}"
 
     def expect_close(self):
         """Nothing more comes and the server ends the connection."""
         while self._fill():
             pass
-        assert self.buffer == b"", f"expected the end, got {self.buffer[:600]!r}"
+        assert self.buffer == b"", f"expected the end, got {bytes(self.buffer[:600])!r}"
 
     def ask(self, request, want):
         self.send(request)
@@ -291,6 +297,14 @@ class Barrier:
 
     def close(self):
         self.conn.close()
+
+
+def until(true, wait_s=WAIT_S):
+    """Ask until it is so: for what a server does after its last answer."""
+    end = time.monotonic() + wait_s
+    while not true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
 
 
 def readable(conn, wait_s):

@@ -1,0 +1,417 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line: help, refusals, listeners, pid file, limits, the end."""
+
+import os
+import pathlib
+import pwd
+import re
+import signal
+import socket
+import stat
+import subprocess
+import time
+
+import pytest
+
+import harness
+
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+def run(*args):
+    """Run to the end; for what must not start a server."""
+    return subprocess.run([harness.BINARY, *args], capture_output=True, text=True, timeout=20)
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+# ── texts ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_version(reference):
+    done = run("-V")
+    assert done.returncode == 0
+    assert re.search(r"1\.6\.18" if reference else r"1\.6\.45", done.stdout)
+    assert done.stderr == ""
+    assert run("--version").stdout == done.stdout
+
+
+def test_help_fits_people(reference):
+    done = run("-h")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for word in ("--port", "--memory-limit", "--threads", "--listen", "idle_timeout"):
+        assert word in done.stdout
+    assert run("--help").stdout == done.stdout
+    if not reference:
+        assert max(map(len, done.stdout.split("\n"))) <= 100
+
+
+# ── refusals ───────────────────────────────────────────────────────────────────────────────────
+
+BAD = [
+    ("-p", "abc"), ("-p", "65536"), ("-p", "-2"), ("-p", "12x"), ("-p", ""),
+    ("-m", "abc"), ("-m", "0"), ("-m", "-1"), ("-m", "99999999999999999999"),
+    ("-c", "0"), ("-c", "abc"), ("-c", "-5"), ("-t", "0"), ("-t", "abc"), ("-t", "-1"),
+    ("-R", "0"), ("-R", "x"), ("-b", "x"), ("-b", "-1"), ("-a", "999"), ("-a", "xyz"),
+    ("-B", "smtp"), ("-f", "1.0"), ("-f", "x"), ("-n", "0"), ("-n", "x"),
+    ("-I", "0"), ("-I", "1000"), ("-I", "x"), ("-I", "2g"), ("-I", "1m3"),
+    ("-m", "64", "-I", "40m"), ("-o", "idle_timeout=x"), ("-o", "idle_timeout"),
+    ("-o", "hashpower=99"), ("-o", "hash_algorithm=md5"), ("-o", "no_such_thing"), ("-Q",),
+    ("--no-such-option",), ("-l", "no.such.host.invalid"), ("-l", "127.0.0.1:99999"),
+    ("-l", "256.1.1.1"), ("-l", "[::1"), ("-u", "no_such_user_here"), ("extra",),
+    ("--memory-limit", "abc"), ("--threads=0",),
+]
+
+
+@pytest.mark.parametrize("args", BAD, ids=[" ".join(args) for args in BAD])
+def test_bad_value_is_refused_with_a_reason(args, reference):
+    if reference:
+        pytest.skip("memcached takes many of them")
+    user = ["-u", "root"] if os.geteuid() == 0 and "-u" not in args else []
+    end = [] if args[0] in ("-p", "-l") or args[0].startswith("extra") else ["-p", "-1"]
+    done = run(*user, *end, *args)
+    assert done.returncode in (1, 64, 67, 71), (done.returncode, done.stderr)
+    assert done.stdout == ""
+    assert 10 < len(done.stderr) < 2000
+    shown = args[-1].split("=")[0].lstrip("-")
+    assert shown == "" or shown in done.stderr, f"does not name what was wrong: {done.stderr}"
+
+
+def test_options_apply_in_order():
+    assert run("-V", "-o", "no_such_thing").returncode == 0
+    done = run("-o", "no_such_thing", "-V")
+    assert done.returncode != 0
+
+
+@pytest.mark.parametrize("args,code", [
+    (("-c", "0"), 1), (("-u", "no_such_user_here"), 67), (("-B", "smtp"), 64),
+    (("-o", "no_such_thing"), 1)])
+def test_exit_codes(args, code):
+    user = ["-u", "root"] if os.geteuid() == 0 and "-u" not in args else []
+    assert run(*user, "-p", "-1", *args).returncode == code
+
+
+@ROOT_ONLY
+def test_root_must_name_a_user():
+    done = run("-p", "-1")
+    assert done.returncode == 64
+    assert "root" in done.stderr
+
+
+@ROOT_ONLY
+def test_user_is_taken_on():
+    with harness.Server("-u", "nobody") as server, server.connect() as conn:
+        conn.ask(b"mn\r\n", b"MN\r\n")
+        status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+        assert re.search(r"^Uid:\s+(\d+)", status, re.M)[1] == str(pwd.getpwnam("nobody").pw_uid)
+
+
+def test_busy_port_is_refused():
+    with harness.Server() as server:
+        done = subprocess.run(harness.command(harness.BINARY, "-l", "127.0.0.1", "-U", "0", "-p",
+                                              server.port), capture_output=True, text=True,
+                              timeout=20)
+        assert done.returncode == 71
+        assert "in use" in done.stderr
+
+
+# ── listeners ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_port_file_names_the_port():
+    with harness.Server() as server:
+        assert server.ports() == {"TCP INET": server.port}
+        assert not server.port_file.with_suffix(".lck").exists()
+
+
+def start_with(*args):
+    """A server whose listeners are given by `args` alone; (process, port)."""
+    port = free_port()
+    process = subprocess.Popen(harness.command(harness.BINARY, "-U", "0", *[
+        str(a).replace("PORT", str(port)) for a in args]), stderr=subprocess.PIPE)
+    return process, port
+
+
+def reach(process, where):
+    end = time.monotonic() + harness.START_S
+    while True:
+        try:
+            return harness.Conn(where)
+        except OSError:
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
+def finish(process):
+    process.terminate()
+    process.stderr.close()
+    assert process.wait(harness.START_S) == 0
+
+
+@pytest.mark.parametrize("args,hosts", [
+    (("-p", "PORT"), ["127.0.0.1"]),
+    (("-p", "PORT", "-l", "127.0.0.1"), ["127.0.0.1"]),
+    (("-p", "PORT", "-l", "::1"), ["::1"]),
+    (("-p", "PORT", "-l", "[::1]"), ["::1"]),
+    (("-l", "[::1]:PORT"), ["::1"]),
+    (("-l", "127.0.0.1:PORT"), ["127.0.0.1"]),
+    (("-l", "127.0.0.1:PORT,[::1]:PORT"), ["127.0.0.1", "::1"]),
+    (("-l", "127.0.0.1:PORT;127.0.0.2:PORT"), ["127.0.0.1", "127.0.0.2"]),
+    (("-p", "PORT", "-l", "127.0.0.1", "-l", "127.0.0.2"), ["127.0.0.1", "127.0.0.2"]),
+    (("-p", "PORT", "-l", "localhost"), ["127.0.0.1"]),
+    (("-p", "PORT", "-l", "*"), ["127.0.0.1", "::1"]),
+    (("--port=PORT", "--listen=127.0.0.1"), ["127.0.0.1"])], ids=str)
+def test_listen(args, hosts):
+    process, port = start_with(*args)
+    try:
+        for host in hosts:
+            with reach(process, (host, port)) as conn:
+                conn.ask(b"mn\r\n", b"MN\r\n")
+    finally:
+        finish(process)
+
+
+def test_default_is_loopback_alone(reference):
+    if reference:
+        pytest.skip("memcached binds every address")
+    process, port = start_with("-p", "PORT")
+    try:
+        reach(process, ("127.0.0.1", port)).close()
+        with pytest.raises(OSError):
+            harness.Conn(("127.0.0.2", port), 1)
+        listening = pathlib.Path("/proc/net/tcp").read_text()
+        assert f"0100007F:{port:04X} 00000000:0000 0A" in listening
+        assert f"00000000:{port:04X} 00000000:0000 0A" not in listening
+    finally:
+        finish(process)
+
+
+def test_unix_socket_and_mask(tmp_path):
+    path = str(tmp_path / "cache.sock")
+    for args, mode in (((), 0o700), (("-a", "0766"), 0o766), (("--unix-mask=660",), 0o660)):
+        with harness.Server(*args, unix=path) as server, server.connect() as conn:
+            conn.set(b"a", b"x")
+            assert stat.S_IMODE(os.stat(path).st_mode) == mode
+            assert conn.stats(b"settings")["domain_socket"] == path
+
+
+def test_unix_socket_takes_the_place_of_an_old_one(tmp_path):
+    path = str(tmp_path / "cache.sock")
+    server = harness.Server(unix=path)
+    server.stop(signal.SIGKILL)
+    assert os.path.exists(path)
+    with harness.Server(unix=path) as again, again.connect() as conn:
+        conn.ask(b"mn\r\n", b"MN\r\n")
+
+
+def test_unix_socket_alone_serves_no_port(tmp_path, reference):
+    path = str(tmp_path / "cache.sock")
+    with harness.Server(unix=path) as server, server.connect() as conn:
+        assert not any(value.startswith("tcp") for value in conn.stats(b"conns").values())
+
+
+# ── pid file, daemon, the end ──────────────────────────────────────────────────────────────────
+
+
+def test_pid_file(tmp_path):
+    path = tmp_path / "pid"
+    with harness.Server("-P", path) as server, server.connect() as conn:
+        harness.until(path.exists)
+        assert path.read_text().strip() == str(server.process.pid)
+        assert not (tmp_path / "pid.tmp").exists()
+        conn.ask(b"mn\r\n", b"MN\r\n")
+
+
+def test_daemon(tmp_path):
+    path, port = tmp_path / "pid", free_port()
+    done = subprocess.run(harness.command(harness.BINARY, "-d", "-P", path, "-l", "127.0.0.1",
+                                          "-U", "0", "-p", port), timeout=20)
+    assert done.returncode == 0
+    harness.until(path.exists)
+    pid = int(path.read_text())
+    try:
+        with harness.Conn(("127.0.0.1", port)) as conn:
+            conn.ask(b"mn\r\n", b"MN\r\n")
+        assert os.getsid(pid) == pid
+        assert os.readlink(f"/proc/{pid}/cwd") == "/"
+        assert os.readlink(f"/proc/{pid}/fd/0") == "/dev/null"
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    harness.until(lambda: not path.exists())
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_gracefully(how):
+    server = harness.Server()
+    idle, busy = server.connect(), server.connect()
+    busy.send(b"set a 0 0 1000\r\nxxx")
+    idle.ask(b"mn\r\n", b"MN\r\n")
+    begin = time.monotonic()
+    assert server.stop(how) == 0
+    assert time.monotonic() - begin < 5
+    idle.expect_close()
+    assert "Sanitizer" not in server.errors(), server.errors()
+    idle.close()
+    busy.close()
+
+
+def test_sigpipe_and_sighup_do_not_kill():
+    with harness.Server() as server, server.connect() as conn:
+        server.process.send_signal(signal.SIGPIPE)
+        server.process.send_signal(signal.SIGHUP)
+        conn.ask(b"mn\r\n", b"MN\r\n")
+
+
+def test_shutdown_command(reference):
+    with harness.Server() as server, server.connect() as conn:
+        if not reference:
+            conn.ask(b"shutdown\r\n", b"SERVER_ERROR: shutdown not enabled\r\n")
+            conn.ask(b"mn\r\n", b"MN\r\n")
+    server = harness.Server("-A")
+    with server.connect() as conn:
+        conn.send(b"shutdown\r\n")
+        conn.expect_close()
+    assert server.process.wait(harness.START_S) == 0
+
+
+# ── limits ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_connection_limit_tells_at_once():
+    """Some descriptors are the server's own, so fewer than -c fit on memcached."""
+    with harness.Server("-c", "40", "-t", "1") as server:
+        conns, refused = [], None
+        while refused is None and len(conns) < 60:
+            conn = server.connect()
+            conn.send(b"mn\r\n")
+            line = conn.line()
+            if line == b"MN":
+                conns.append(conn)
+            else:
+                refused = line
+                conn.expect_close()
+                conn.close()
+        assert refused == b"ERROR Too many open connections"
+        assert 20 <= len(conns) <= 40
+        assert int(conns[0].stats()["rejected_connections"]) >= 1
+        conns.pop().close()
+
+        def served_again():
+            with server.connect() as conn:
+                conn.send(b"mn\r\n")
+                return conn.line() == b"MN"
+        harness.until(served_again)
+        for conn in conns:
+            conn.close()
+
+
+def served(server, wait_s=0.5):
+    """A connection that gets an answer, or None when it has to wait."""
+    try:
+        conn = server.connect(wait_s)
+    except TimeoutError:
+        return None
+    conn.send(b"mn\r\n")
+    if harness.readable(conn, wait_s):
+        conn.expect(b"MN\r\n")
+        return conn
+    conn.close()
+    return None
+
+
+def test_connection_limit_lets_wait():
+    with harness.Server("-c", "40", "-t", "1", "-o", "no_maxconns_fast") as server:
+        conns = []
+        while len(conns) < 60 and (conn := served(server)):
+            conns.append(conn)
+        assert 20 <= len(conns) <= 40
+        conns[0].sock.settimeout(harness.WAIT_S)
+        stats = conns[0].stats()
+        assert stats["accepting_conns"] == "0"
+        assert int(stats["listen_disabled_num"]) >= 1
+        for _ in range(5):
+            conns.pop().close()
+        harness.until(lambda: served(server) is not None)
+        for conn in conns:
+            conn.close()
+
+
+def test_requests_per_event_let_others_in():
+    """-R 1: a pipeline of thousands does not hold up the only worker."""
+    with harness.Server("-t", "1", "-R", "1") as server:
+        greedy, other = server.connect(), server.connect()
+        greedy.send(b"get nothing\r\n" * 3000)
+        other.ask(b"mn\r\n", b"MN\r\n")
+        greedy.expect(b"END\r\n" * 3000)
+        assert int(other.stats()["conn_yields"]) > 0
+        greedy.close()
+        other.close()
+
+
+def test_idle_timeout():
+    with harness.Server("-o", "idle_timeout=1") as server:
+        idle, busy = server.connect(), server.connect()
+        idle.ask(b"mn\r\n", b"MN\r\n")
+        begin = time.monotonic()
+        while not harness.readable(idle, 0.2):
+            busy.ask(b"mn\r\n", b"MN\r\n")
+            assert time.monotonic() - begin < 10
+        idle.expect_close()
+        assert time.monotonic() - begin >= 0.9
+        busy.ask(b"mn\r\n", b"MN\r\n")
+        assert busy.stats()["idle_kicks"] == "1"
+        idle.close()
+        busy.close()
+
+
+def test_idle_timeout_spares_unix_sockets(tmp_path):
+    path = str(tmp_path / "cache.sock")
+    with harness.Server("-o", "idle_timeout=1", unix=path) as server, server.connect() as conn:
+        conn.ask(b"mn\r\n", b"MN\r\n")
+        assert not harness.readable(conn, 2.5)
+        conn.ask(b"mn\r\n", b"MN\r\n")
+
+
+def test_flush_all_can_be_refused():
+    with harness.Server("-F") as server, server.connect() as conn:
+        conn.set(b"a", b"x")
+        conn.ask(b"flush_all\r\n", b"CLIENT_ERROR flush_all not allowed\r\n")
+        assert conn.get(b"a") == b"x"
+        assert conn.stats(b"settings")["flush_enabled"] == "no"
+
+
+def test_verbosity_writes_to_stderr():
+    with harness.Server("-v") as server, server.connect() as conn:
+        conn.ask(b"verbosity 2\r\n", b"OK\r\n")
+        conn.ask(b"verbosity 99\r\n", b"OK\r\n")
+        assert int(conn.stats(b"settings")["verbosity"]) in (2, 99)
+        conn.ask(b"verbosity 0\r\n", b"OK\r\n")
+
+
+@pytest.mark.parametrize("option", [
+    "modern", "no_modern", "hashpower=20", "no_hashexpand", "hash_algorithm=xxh3",
+    "tail_repair_time=100", "slab_reassign", "no_slab_reassign", "slab_automove=1",
+    "slab_automove_ratio=0.5", "slab_automove_window=5", "slab_chunk_max=512", "lru_crawler",
+    "no_lru_crawler", "lru_crawler_sleep=100", "lru_crawler_tocrawl=10", "lru_maintainer",
+    "no_lru_maintainer", "hot_lru_pct=10", "warm_lru_pct=30", "hot_max_factor=0.3",
+    "warm_max_factor=3", "temporary_ttl=30", "watcher_logbuf_size=128",
+    "worker_logbuf_size=64", "track_sizes", "maxconns_fast,idle_timeout=30,hashpower=16"])
+def test_sub_option_is_accepted(option, reference):
+    if reference and option in ("no_lru_maintainer",):
+        pytest.skip("needs others with it")
+    with harness.Server("-o", option) as server, server.connect() as conn:
+        conn.set(b"a", b"x")
+        assert conn.get(b"a") == b"x"
+
+
+def test_leading_blanks_of_a_value(reference):
+    if reference:
+        pytest.skip("newer than 1.6.18")
+    with harness.Server("-m", " 100") as server, server.connect() as conn:
+        assert conn.stats()["limit_maxbytes"] == str(100 << 20)

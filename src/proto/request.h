@@ -68,8 +68,6 @@ struct proto_request {
     bool value_bad;       /* set by the session: the block does not end in CR LF */
     bool key_base64;      /* `key` is base64 of the real key (meta b) and known to be readable */
     bool hashed;          /* `hash` belongs to `key`; cmd's own */
-    bool close;           /* the answer is the last one of this connection */
-    bool begun;           /* cmd_run() has answered a part of it; cmd's own */
     uint64_t hash;        /* cmd's own */
     struct bytes key;     /* the first key as it stands in the line; keys that follow: `rest` */
     struct bytes rest;    /* what follows the first key, or (LINE) the word; line end excluded */

@@ -1,7 +1,7 @@
 /* bench/item.h — the items of a benchmark: key and value follow from (id, version, size) alone.
  *
- *    value:  | id u64 | size u32 | version u32 | slice of a fixed pattern, chosen by id and version |
- *             0        8          12            16
+ *    value:  | id u64 | size u32 | version u32 | slice of a pattern, chosen by id and version |
+ *            0        8          12            16
  *
  * So every byte of every answer can be checked without remembering what was stored. The
  * pattern's period is a prime, so that swapped pieces of a large value are noticed.

@@ -143,7 +143,7 @@ static void trip_build_run(struct load *load, struct conn *conn)
     }
 }
 
-/* Begin the connection's next trip, or put it aside when there is none in this phase. */
+/* Begin the connection's next trip, or leave it idle when there is none in this phase. */
 static void trip_start(struct load *load, struct conn *conn, uint64_t when_ns)
 {
     conn_trip_begin(conn);
@@ -202,10 +202,7 @@ static void conn_event(struct load *load, struct conn *conn, uint32_t events)
     }
     uint64_t now_ns = cpu_clock_ns();
     hist_add(&load->hist, now_ns > conn->sent_ns ? now_ns - conn->sent_ns : 0);
-    if (open_loop(load))
-        load->idle[load->idle_count++] = conn;
-    else
-        trip_start(load, conn, now_ns);
+    load->idle[load->idle_count++] = conn;
 }
 
 static uint64_t ops_done(const struct load *load)
@@ -231,6 +228,10 @@ static void loop_run(struct load *load, uint64_t end_ns, uint64_t ops_max)
             die("epoll_wait", strerror(errno));
         for (int i = 0; i < count; i++)
             conn_event(load, events[i].data.ptr, events[i].events);
+        /* First all answers were read, now all new trips are sent: a server that is faster than
+         * this client finds many at once, as a busy one does, rather than waking for each. */
+        if (!open_loop(load))
+            trips_start_idle(load);
     }
 }
 

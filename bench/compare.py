@@ -1,0 +1,246 @@
+#!/usr/bin/python3
+"""bench/compare.py: matted against memcached, side by side, every row of the performance targets.
+
+Both servers run at once, each with one worker, pinned to one core; the load generator runs on the
+other and drives them in turn (A B, B A, ...). What counts is the server's CPU time per operation,
+user and system of all its threads, as the ratio of the medians. Throughput and latency are printed
+too, but with one client core they also depend on the client.
+
+SPDX-License-Identifier: BSD-3-Clause
+"""
+import argparse
+import os
+import statistics
+import sys
+import time
+
+import peers
+import report
+
+KEY_BYTES = 16
+
+# Datasets: memory in MB and the settings of the preload. Rows that share one share the servers.
+# Nothing may be evicted: a miss is an error.
+SMALL = (1024, {"keys": 100_000, "value-bytes": 100})
+HUGE = (2048, {"keys": 4_000_000, "value-bytes": 64})
+WIDE = (1024, {"keys": 2_000_000, "value-bytes": 64})
+WARM = (1024, {"keys": 1_000_000, "value-bytes": 100})
+KILO = (1024, {"keys": 100_000, "value-bytes": 1024})
+LARGE = (1024, {"keys": 2_000, "value-bytes": 65536})
+MEGA = (1024, {"keys": 200, "value-bytes": 1_000_000})
+# Name, target ratio, the best rival's ratio, dataset, load.
+ROWS = [
+    ("get, 50 connections, one per trip", 0.72, 0.76, SMALL, {"connections": 50}),
+    ("get, 32 per trip, 100 B, 100 k keys", 0.30, 0.40, SMALL, {"connections": 50, "depth": 32}),
+    ("set, 32 per trip, 100 B", 0.35, 0.40, SMALL,
+     {"connections": 50, "depth": 32, "get-percent": 0}),
+    ("get, 32 per trip, 4 M items", 0.33, 0.47, HUGE, {"connections": 50, "depth": 32}),
+    ("multiget of 100 keys, 2 M items", 0.33, 0.51, WIDE, {"connections": 50, "multiget": 100}),
+    ("90/10 zipf mix, 16 per trip, 1 M items", 0.50, 0.74, WARM,
+     {"connections": 50, "depth": 16, "get-percent": 90, "zipf": 1.0}),
+    ("get 1 KiB, 500 connections", 0.70, 0.74, KILO, {"connections": 500}),
+    ("get 64 KiB", 0.95, 1.18, LARGE, {"connections": 16}),
+    ("get 1 MB", 0.95, 1.21, MEGA, {"connections": 4}),
+]
+FIRST_ROW = ROWS[0][0]
+RSS_ROW = "RSS for 4 M items of 16 + 64 B"
+RSS_TARGET, RSS_RIVAL = 0.70, 0.83
+HALF_ROW = "p99 at half load"
+HALF_TARGET = 1.0
+
+FLOOR_VALUE_BYTES = 1024  # above, a server that copies each value is no floor
+
+# Bytes per item beyond key and value: value bytes, items at rest, memory that holds them all.
+OVERHEAD_AT_REST = [(16, 4_000_000, 2048), (64, 4_000_000, 2048), (300, 1_000_000, 2048),
+                    (4000, 100_000, 2048)]
+# The same in a full cache: value bytes, keys set (about three times what fits), memory.
+OVERHEAD_FULL = [(16, 4_000_000, 64), (64, 2_500_000, 64), (300, 700_000, 64), (4000, 60_000, 64)]
+
+
+class Bench:
+    def __init__(self, args):
+        self.args = args
+        self.load = os.path.join(args.programs, "matte-bench-load")
+        self.programs = {"ours": args.ours, "memcached": args.memcached}
+        self.floor = os.path.join(args.programs, "matte-bench-floor")
+
+    def say(self, text):
+        print(text, file=sys.stderr, flush=True)
+
+    def start(self, memory_mb):
+        return {name: peers.Server(name, peers.cache_argv(program, memory_mb))
+                for name, program in self.programs.items()}
+
+    def start_floor(self, settings):
+        """The responder that does nothing; its values are not worth a check."""
+        argv = [self.floor, "--value-bytes", str(settings["value-bytes"])]
+        return {"floor": peers.Server("floor", argv)}
+
+    def stop(self, servers):
+        for server in servers.values():
+            server.stop()
+
+    def preload(self, server, settings, allow_misses=0):
+        peers.run(self.load, {"port": server.port, "connections": 8, "key-bytes": KEY_BYTES,
+                              "seconds": 0, "allow-misses": allow_misses, **settings}, server.name)
+
+    def measure(self, server, settings):
+        if server.name == "floor":
+            settings = {**settings, "check-every": 0}
+        return peers.run(self.load, {
+            "port": server.port, "server-pid": server.pid, "key-bytes": KEY_BYTES, "preload": 0,
+            "seconds": self.args.seconds, "warmup": self.args.warmup, **settings}, server.name)
+
+    def rounds(self, servers, settings):
+        """Run one load on each in turn; the order changes each round so that drift cancels."""
+        results = {name: [] for name in servers}
+        for number in range(self.args.rounds):
+            for name in list(servers)[::1 if number % 2 == 0 else -1]:
+                results[name].append(self.measure(servers[name], settings))
+        return results
+
+    def group(self, dataset, rows):
+        """All rows of one dataset, on servers of their own."""
+        memory_mb, settings = dataset
+        done = []
+        servers = self.start(memory_mb)
+        try:
+            for server in servers.values():
+                self.preload(server, settings)
+            if dataset is HUGE:
+                done.append(self.rss_row(servers))
+            if settings["value-bytes"] <= FLOOR_VALUE_BYTES and os.path.exists(self.floor):
+                servers.update(self.start_floor(settings))
+            for row in rows:
+                done += self.cpu_rows(row, servers, settings)
+        finally:
+            self.stop(servers)
+        return done
+
+    def cpu_rows(self, row, servers, settings):
+        name, target, rival, _, load = row
+        self.say(f"  {name}")
+        if "get-percent" in load:  # the floor knows no set
+            servers = {key: server for key, server in servers.items() if key != "floor"}
+        done = [summary(name, target, rival, self.rounds(servers, {**settings, **load}))]
+        if name == FIRST_ROW:
+            done.append(self.half_load_row(servers, {**settings, **load}, done[0]))
+        return done
+
+    def rss_row(self, servers):
+        self.say("  " + RSS_ROW)
+        time.sleep(1)
+        rss = {name: server.rss_bytes() for name, server in servers.items()}
+        return {"name": RSS_ROW, "kind": "rss", "target": RSS_TARGET, "rival": RSS_RIVAL,
+                "ratio": rss["ours"] / rss["memcached"], "rss_bytes": rss}
+
+    def half_load_row(self, servers, settings, first):
+        """Open loop at half of what memcached did in the first row; latency from the due time."""
+        self.say("  " + HALF_ROW)
+        rate = int(first["memcached"]["ops_per_s"] / 2)
+        results = self.rounds(servers, {**settings, "rate": rate})
+        row = summary(HALF_ROW, HALF_TARGET, None, results)
+        row.update(kind="p99", rate=rate, cpu_ratio=row["ratio"],
+                   floor_ratio=None, ratio=row["ours"]["p99_us"] / row["memcached"]["p99_us"])
+        return row
+
+    def overhead(self, value_bytes, keys, memory_mb, full):
+        """Bytes per item beyond key and value, of both servers."""
+        row = {"value_bytes": value_bytes, "memory_mb": memory_mb, "full": full}
+        settings = {"keys": keys, "value-bytes": value_bytes}
+        for name, program in self.programs.items():
+            with peers.Server(name, peers.cache_argv(program, memory_mb)) as server:
+                self.preload(server, settings, allow_misses=int(full))
+                time.sleep(1)
+                rss = server.rss_bytes()
+                items = self.count_items(server, settings) if full else keys
+                row[name] = {"items": items, "rss_bytes": rss,
+                             "overhead": rss / items - KEY_BYTES - value_bytes}
+        return row
+
+    def count_items(self, server, settings):
+        """How many of the keys can be read: a sample, not the server's own count."""
+        sample = self.measure(server, {**settings, "allow-misses": 1, "depth": 32, "warmup": 0,
+                                       "seconds": 2})
+        return round(settings["keys"] * sample["hits"] / sample["gets"])
+
+    def all(self):
+        rows = []
+        for dataset in (SMALL, HUGE, WIDE, WARM, KILO, LARGE, MEGA):
+            mine = [row for row in ROWS if row[3] is dataset and self.wanted(row[0])]
+            if mine:
+                rows += self.group(dataset, mine)
+        overheads = self.overheads() if self.args.only is None else []
+        return {"rows": rows, "overheads": overheads}
+
+    def overheads(self):
+        self.say("  memory per item")
+        share, full = (8, OVERHEAD_FULL[1:2]) if self.args.quick else (1, OVERHEAD_FULL)
+        done = [self.overhead(value_bytes, keys // share, memory_mb, full=False)
+                for value_bytes, keys, memory_mb in OVERHEAD_AT_REST]
+        return done + [self.overhead(*row, full=True) for row in full]
+
+    def wanted(self, name):
+        return self.args.only is None or self.args.only in name
+
+
+def cost_of(row, server):
+    return row[server]["server_ns_per_op"]
+
+
+def summary(name, target, rival, results):
+    """Medians of the rounds, and the spread of the rounds' own ratios."""
+    row = {"name": name, "kind": "cpu", "target": target, "rival": rival}
+    for server, runs in results.items():
+        row[server] = {field: statistics.median(run[field] for run in runs) for field in runs[0]}
+    row["ratio"] = cost_of(row, "ours") / cost_of(row, "memcached")
+    row["floor_ratio"] = None
+    if "floor" in row:
+        row["floor_ratio"] = cost_of(row, "floor") / cost_of(row, "memcached")
+    ratios = [a["server_ns_per_op"] / b["server_ns_per_op"]
+              for a, b in zip(results["ours"], results["memcached"])]
+    row["spread"] = [min(ratios), max(ratios)]
+    row["rounds"] = len(ratios)
+    return row
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    build = os.path.join(peers.ROOT, "build", "release")
+    parser.add_argument("--ours", default=os.path.join(build, "matted"))
+    parser.add_argument("--memcached", default="memcached")
+    parser.add_argument("--programs", default=os.path.join(build, "bench"),
+                        help="folder of the bench programs")
+    parser.add_argument("--rounds", type=int, help="rounds per row (5)")
+    parser.add_argument("--seconds", type=float, help="measured seconds per run (3)")
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 1 second")
+    parser.add_argument("--only", help="only rows with this text in their name; writes no file")
+    parser.add_argument("--out", default=os.path.join(peers.ROOT, "bench"),
+                        help="folder for RESULTS.md and the JSON")
+    args = parser.parse_args()
+    args.rounds = args.rounds or (2 if args.quick else 5)
+    args.seconds = args.seconds or (1.0 if args.quick else 3.0)
+    args.warmup = 0.3 if args.quick else 1.0
+    args.ours = peers.find_server(args.ours, "matted")
+    args.memcached = peers.find_server(args.memcached, "memcached")
+    return args
+
+
+def main():
+    args = arguments()
+    result = {"machine": peers.machine(), "rounds": args.rounds, "seconds": args.seconds,
+              "versions": {"ours": peers.version(args.ours),
+                           "memcached": peers.version(args.memcached)}}
+    started = time.monotonic()
+    try:
+        result.update(Bench(args).all())
+    except peers.Failed as error:
+        sys.exit(f"bench: {error}")
+    result["took_s"] = round(time.monotonic() - started)
+    print(report.compare_text(result))
+    if args.only is None:
+        report.save(args.out, "compare", result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+#!/usr/bin/python3
+"""bench/misses.py: miss ratios of matted and memcached at equal -m, on generated workloads.
+
+Each workload is replayed cache-aside (get; on a miss, set) against a fresh server of about 10 % and
+30 % of its footprint. Counted is the second half of the stream. One request stream is the same for
+both servers, and every hit is checked to be the newest version of its object.
+
+SPDX-License-Identifier: BSD-3-Clause
+"""
+import argparse
+import concurrent.futures
+import math
+import os
+import sys
+import time
+
+import peers
+import report
+
+WORKLOADS = ["zipf0.9", "zipf1.0", "scan", "shift", "update", "grow", "recency", "large", "ttl"]
+SHARES = (0.10, 0.30)  # of the footprint
+TTL_SECONDS = 50       # how long the stream with real TTLs of 1 to 8 s lasts
+MIB = 1 << 20
+
+
+class Misses:
+    def __init__(self, args):
+        self.args = args
+        self.trace = os.path.join(args.programs, "matte-bench-trace")
+        self.programs = {"ours": args.ours, "memcached": args.memcached}
+
+    def settings(self, workload):
+        keys, requests = self.args.keys, self.args.requests
+        settings = {"workload": workload, "keys": keys, "requests": requests}
+        if workload == "large":  # values are twenty times as large
+            settings.update(keys=keys // 12, requests=requests // 6)
+        if workload == "ttl":  # real time must pass, so the rate is fixed
+            settings.update(requests=requests // 2,
+                            rate=requests / 2 / TTL_SECONDS * self.args.scale)
+        return settings
+
+    def replay(self, name, memory_mb, settings):
+        argv = peers.cache_argv(self.programs[name], memory_mb)
+        with peers.Server(name, argv, cpu=None) as server:
+            result = peers.run(self.trace, {"port": server.port, **settings}, name, cpu=None)
+            result["rss_bytes"] = server.rss_bytes()
+            return result
+
+    def row(self, workload, memory_mb, share):
+        """Both servers at once: only what they remember counts here, not how fast they are."""
+        print(f"  {workload}, -m {memory_mb}", file=sys.stderr, flush=True)
+        settings = self.settings(workload)
+        with concurrent.futures.ThreadPoolExecutor(len(self.programs)) as pool:
+            jobs = {name: pool.submit(self.replay, name, memory_mb, settings)
+                    for name in self.programs}
+            row = {name: job.result() for name, job in jobs.items()}
+        row.update(workload=workload, memory_mb=memory_mb, footprint_share=share)
+        row["ratio"] = {what: ratio(row["ours"][what], row["memcached"][what])
+                        for what in ("objects", "bytes")}
+        return row
+
+    def all(self):
+        rows = []
+        for workload in self.args.only or WORKLOADS:
+            dry = {**self.settings(workload), "dry": 1, "rate": 0}
+            footprint = peers.run(self.trace, dry)["footprint"]
+            for share in self.args.shares:
+                memory_mb = max(8, round(footprint * share / MIB))
+                rows.append(self.row(workload, memory_mb, memory_mb * MIB / footprint))
+        return rows
+
+
+def ratio(ours, theirs):
+    if theirs == 0:
+        return 1.0 if ours == 0 else math.inf
+    return ours / theirs
+
+
+def geometric_mean(values):
+    return math.exp(sum(math.log(max(value, 1e-9)) for value in values) / len(values))
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    build = os.path.join(peers.ROOT, "build", "release")
+    parser.add_argument("--ours", default=os.path.join(build, "matted"))
+    parser.add_argument("--memcached", default="memcached")
+    parser.add_argument("--programs", default=os.path.join(build, "bench"),
+                        help="folder of the bench programs")
+    parser.add_argument("--keys", type=int, help="popular keys (1500000)")
+    parser.add_argument("--requests", type=int, help="requests per workload (8000000)")
+    parser.add_argument("--quick", action="store_true",
+                        help="a third of the keys and requests, one size")
+    parser.add_argument("--only", action="append", choices=WORKLOADS,
+                        help="only this workload; writes no file")
+    parser.add_argument("--out", default=os.path.join(peers.ROOT, "bench"),
+                        help="folder for RESULTS.md and the JSON")
+    args = parser.parse_args()
+    args.scale = 3 if args.quick else 1
+    args.shares = SHARES[1:] if args.quick else SHARES
+    args.keys = args.keys or 1_500_000 // args.scale
+    args.requests = args.requests or 8_000_000 // args.scale
+    args.ours = peers.find_server(args.ours, "matted")
+    args.memcached = peers.find_server(args.memcached, "memcached")
+    return args
+
+
+def main():
+    args = arguments()
+    result = {"machine": peers.machine(), "requests": args.requests,
+              "versions": {"ours": peers.version(args.ours),
+                           "memcached": peers.version(args.memcached)}}
+    started = time.monotonic()
+    try:
+        rows = result["rows"] = Misses(args).all()
+    except peers.Failed as error:
+        sys.exit(f"bench: {error}")
+    result["took_s"] = round(time.monotonic() - started)
+    for name, pick in (("mean", geometric_mean), ("worst", max)):
+        result[name] = {what: pick([row["ratio"][what] for row in rows])
+                        for what in ("objects", "bytes")}
+    print(report.misses_text(result))
+    if args.only is None:
+        report.save(args.out, "misses", result)
+
+
+if __name__ == "__main__":
+    main()

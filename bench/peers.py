@@ -1,0 +1,163 @@
+"""bench/peers.py: start, watch and stop the servers under test, and run the bench programs.
+
+SPDX-License-Identifier: BSD-3-Clause
+"""
+import datetime
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+HOST = "127.0.0.1"
+PORTS = range(21300, 21400)
+CPUS = sorted(os.sched_getaffinity(0))
+SERVER_CPU = CPUS[0]
+CLIENT_CPU = CPUS[-1]
+
+
+class Failed(Exception):
+    """A server or a program did not do what it should; the text says what."""
+
+
+def pinned(cpu, argv):
+    """Run on that CPU alone; None: anywhere."""
+    return argv if cpu is None else ["taskset", "-c", str(cpu)] + argv
+
+
+def free_port(taken=[]):
+    """A port of ours that nobody listens on; each is given out once."""
+    for port in PORTS:
+        if port in taken:
+            continue
+        taken.append(port)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+                return port
+            except OSError:
+                continue
+    taken.clear()
+    return free_port()
+
+
+def find_server(path, name):
+    """The path of a server program, or an exit that says how to get it."""
+    found = shutil.which(path)
+    if not found:
+        sys.exit(f"bench: no {name} at {path!r}; "
+                 + ("run `make build`" if name == "matted" else "install Debian's memcached"))
+    return found
+
+
+def cache_argv(program, memory_mb):
+    """The same options for both: one worker, TCP on loopback, that much memory."""
+    argv = [program, "-l", HOST, "-U", "0", "-t", "1", "-c", "2048", "-m", str(memory_mb)]
+    return argv + (["-u", "nobody"] if os.geteuid() == 0 else [])
+
+
+class Server:
+    """One running server, pinned to the server core unless told otherwise; argv lacks the port."""
+
+    def __init__(self, name, argv, cpu=SERVER_CPU):
+        self.name = name
+        self.port = free_port()
+        argv = argv[:1] + ["-p" if name != "floor" else "--port", str(self.port)] + argv[1:]
+        self.process = subprocess.Popen(pinned(cpu, argv), stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE)
+        self.pid = self.process.pid
+        try:
+            self.wait_until_up()
+        except Failed:
+            self.stop()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def wait_until_up(self):
+        for _ in range(500):
+            if self.process.poll() is not None:
+                raise Failed(f"{self.name} ended: {self.process.stderr.read().decode().strip()}")
+            try:
+                socket.create_connection((HOST, self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise Failed(f"{self.name} does not listen")
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stderr.close()
+
+    def rss_bytes(self):
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
+            for line in status:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1]) * 1024
+        raise Failed(f"{self.name} has no VmRSS")
+
+
+def options(settings):
+    """A dict as --name value pairs."""
+    return [word for name, value in settings.items() for word in ("--" + name, str(value))]
+
+
+def run(program, settings, name="", cpu=CLIENT_CPU):
+    """Run a bench program on the client core; its JSON answer, or None when it prints none."""
+    argv = pinned(cpu, [program] + options(settings))
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        command = " ".join([program] + options(settings))
+        raise Failed(f"{command}\n  against {name}: {done.stderr.strip()}")
+    return json.loads(done.stdout) if done.stdout.strip() else None
+
+
+def text_of(argv):
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=ROOT)
+    return done.stdout.strip()
+
+
+def commit():
+    name = text_of(["git", "rev-parse", "--short", "HEAD"])
+    changed = text_of(["git", "status", "--porcelain", "--untracked-files=no", "--", "src"])
+    return name + (" with local changes" if changed else "") if name else "unknown"
+
+
+def machine():
+    """What a reader must know to compare figures."""
+    model = "unknown CPU"
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as info:
+        for line in info:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    memory_gib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return {
+        "cpu": model,
+        "cpus": len(CPUS),
+        "memory_gib": round(memory_gib, 1),
+        "kernel": platform.release(),
+        "virtual": text_of(["systemd-detect-virt"]) or "unknown",
+        "load_average": round(os.getloadavg()[0], 2),
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": commit(),
+    }
+
+
+def version(program):
+    lines = text_of([program, "-V"]).splitlines()
+    return lines[0] if lines else "unknown version"

@@ -19,6 +19,7 @@ import report
 
 WORKLOADS = ["zipf0.9", "zipf1.0", "scan", "shift", "update", "grow", "recency", "large", "ttl"]
 SHARES = (0.10, 0.30)  # of the footprint
+FOOTPRINT_PART = {"scan": 0.3}  # what of it comes more than once; a scan's keys do not
 TTL_SECONDS = 50       # how long the stream with real TTLs of 1 to 8 s lasts
 MIB = 1 << 20
 
@@ -65,7 +66,8 @@ class Misses:
             dry = {**self.settings(workload), "dry": 1, "rate": 0}
             footprint = peers.run(self.trace, dry)["footprint"]
             for share in self.args.shares:
-                memory_mb = max(8, round(footprint * share / MIB))
+                part = FOOTPRINT_PART.get(workload, 1.0)
+                memory_mb = max(8, round(footprint * part * share / MIB))
                 rows.append(self.row(workload, memory_mb, memory_mb * MIB / footprint))
         return rows
 

@@ -6,10 +6,11 @@ FUZZ_SECONDS = 60
 PREFIX       = /usr/local
 USER_FLAG    = $(if $(filter 0,$(shell id -u)),-u nobody)
 
+.NOTPARALLEL:
 .PHONY: help run build test demo bench fuzz install test-clients format deps clean
 
 help:
-	@echo 'make run           build optimised and serve 127.0.0.1:11211 (ARGS="-m 1024": options)'
+	@echo 'make run           build optimised and serve 127.0.0.1:11211 (ARGS="-m 1024" adds options)'
 	@echo 'make test          run every test; ends with "N passed, N failed"'
 	@echo 'make build         optimised programs in build/release, test build in build/debug'
 	@echo 'make demo          a small web application with and without the cache'
@@ -37,11 +38,11 @@ test:
 	@python3 tests/run.py
 
 demo: build/release/matted
-	@python3 examples/demo.py
+	@python3 examples/demo.py $(ARGS)
 
 bench: build/release/matted
 	@sh tools/install-deps bench
-	@python3 bench/run.py
+	@python3 bench/run.py $(ARGS)
 
 fuzz:
 	@sh tools/install-deps build test
@@ -50,7 +51,7 @@ fuzz:
 
 test-clients: build/release/matted
 	@sh tools/install-deps clients
-	@python3 tests/clients/run.py
+	@python3 tests/clients/run.py $(ARGS)
 
 install: build/release/matted
 	meson configure build/release --prefix=$(PREFIX)

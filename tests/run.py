@@ -134,6 +134,11 @@ def unit_one(program):
 
 
 def suite_unit():
+    """cmocka programs of the debug build, where time and memory count"""
+    return run_all(programs_in(BUILD / "debug/tests", "test_*"), unit_one)
+
+
+def suite_unit_asan():
     """cmocka programs under ASan and UBSan"""
     return run_all(programs_in(BUILD / "asan/tests", "test_*"), unit_one)
 
@@ -196,6 +201,7 @@ SUITES = {
     "style": suite_style,
     "build": suite_build,
     "unit": suite_unit,
+    "unit-asan": suite_unit_asan,
     "stress": suite_stress,
     "fuzz": suite_fuzz,
     "script": suite_script,

@@ -8,8 +8,8 @@
 static uint64_t start_ns;     /* written once by clock_init() */
 static int64_t wall_offset_s; /* likewise */
 
-/* Written by `debugtime` of the test build only, read by every worker; no order with other data is needed
- * because a clock that is late by one read is still a clock: relaxed. */
+/* Written by `debugtime` of the test build only, read by every worker; no order with other data is
+ * needed because a clock that is late by one read is still a clock: relaxed. */
 static _Atomic int64_t shift_ns;
 static _Atomic uint64_t frozen_ns; /* 0: running */
 

@@ -1,8 +1,9 @@
 /* base/clock.h — the server's clock, read once per loop turn.
  *
- * Cache time is a uint32_t of seconds that starts at CLOCK_START_S when the process starts, so that 0 can mean
- * "never" and "a second ago" is representable from the first moment on. It follows CLOCK_MONOTONIC: a stepped
- * wall clock expires nothing. Wall time for absolute exptimes is (cache time + clock_wall_offset_s()).
+ * Cache time is a uint32_t of seconds that starts at CLOCK_START_S when the process starts, so
+ * that 0 can mean "never" and "a second ago" is representable from the first moment on. It follows
+ * CLOCK_MONOTONIC: a stepped wall clock expires nothing. Wall time for absolute exptimes is (cache
+ * time + clock_wall_offset_s()).
  *
  * Includes: base.  Included by: cmd, net, server (store gets `now_s` as an argument).
  * Threads:  any.

@@ -1,7 +1,7 @@
 /* base/log.h — lines for the operator on stderr.
  *
- * The level is -v: 0 errors only, 1 what happens to the server, 2 what happens to connections, 3 internals. Nothing on
- * the path of requests logs.
+ * The level is -v: 0 errors only, 1 what happens to the server, 2 what happens to connections, 3
+ * internals. Nothing on the path of requests logs.
  *
  * Includes: base.  Included by: all but store and proto.
  * Threads:  any; a line is one write.

@@ -150,7 +150,8 @@ size_t out_iovecs(const struct out *out, struct iovec *iov, size_t max)
     return count;
 }
 
-/* Take `bytes` or what is left of the current blob off it. Returns how many; the blob is released when whole. */
+/* Take `bytes` or what is left of the current blob off it. Returns how many; the blob is released
+ * when whole. */
 static uint64_t consume_blob(struct out *out, uint64_t bytes)
 {
     const struct out_blob *blob = &out->blobs[out->blobs_sent];

@@ -3,12 +3,12 @@
  *    buf:   VALUE a 0 9000\r\n | \r\nEND\r\n ...
  *    blobs:                    ^ at=17: spans of a large value that lies elsewhere
  *
- * Small answers are formatted straight into the buffer (out_reserve, write, out_commit). A value too large to be
- * worth copying is sent from where it lies: out_blob() remembers its spans and the place in the
- * buffer where they belong, and calls `release` once they are sent or dropped.
+ * Small answers are formatted straight into the buffer (out_reserve, write, out_commit). A value
+ * too large to be worth copying is sent from where it lies: out_blob() remembers its spans and the
+ * place in the buffer where they belong, and calls `release` once they are sent or dropped.
  *
- * Sending: out_iovecs() shows what waits, out_consume() tells what the socket took; a blob is released with its
- * last byte. Nothing is appended to an `out` that is partly sent.
+ * Sending: out_iovecs() shows what waits, out_consume() tells what the socket took; a blob is
+ * released with its last byte. Nothing is appended to an `out` that is partly sent.
  *
  * Includes: base.  Included by: proto, cmd, net, server.
  * Threads:  one owner at a time.
@@ -47,8 +47,8 @@ struct out {
 void out_init(struct out *out);
 void out_fini(struct out *out);  /* releases blobs, frees the buffer */
 void out_reset(struct out *out); /* releases blobs, empties the buffer, keeps its memory */
-/* Move what waits in `src` to `dst` (just initialised), and leave `src` empty and usable. The memory of `dst` fits
- * what it holds: a few left-over bytes do not keep a large buffer. */
+/* Move what waits in `src` to `dst` (just initialised), and leave `src` empty and usable. The
+ * memory of `dst` fits what it holds: a few left-over bytes do not keep a large buffer. */
 void out_move(struct out *dst, struct out *src);
 
 /* Slow path of out_reserve: grow. Returns NULL and sets `failed` when memory ran out. */

@@ -3,7 +3,8 @@
 
 #include "net/net_priv.h"
 
-/* Free buffers that a worker keeps, 1 MiB: enough to spare malloc under load, little enough to forget. */
+/* Free buffers that a worker keeps, 1 MiB: enough to spare malloc under load, little enough to
+ * forget. */
 enum { FREE_COUNT_MAX = 64 };
 
 static struct net_buf *buf_new(struct net_pool *pool, size_t cap)

@@ -42,8 +42,8 @@ void net_conn_close(struct net_worker *worker, struct net_conn *conn)
     /* Release: the listener may fill the slot as soon as the kernel gives out this fd again. */
     atomic_store_explicit(&conn->state, NET_STATE_FREE, memory_order_release);
     close(fd);
-    /* Both seq_cst, against the listener's "paused = true, then look at open_count": one of us sees the
-     * other's store, so a pause always ends. */
+    /* Both seq_cst, against the listener's "paused = true, then look at open_count": one of us
+     * sees the other's store, so a pause always ends. */
     atomic_fetch_sub(&net->open_count, 1);
     if (atomic_load(&net->paused))
         net_wake(net->wake_fd);
@@ -201,8 +201,8 @@ static bool out_send(struct net_worker *worker, struct net_conn *conn, struct ou
     return true;
 }
 
-/* Ask epoll to tell when the socket has room again; from the first time on it always does. (Not from the start: on a
- * unix socket every read of the peer would be an event.) */
+/* Ask epoll to tell when the socket has room again; from the first time on it always does. (Not
+ * from the start: on a unix socket every read of the peer would be an event.) */
 static bool watch_out(struct net_worker *worker, struct net_conn *conn)
 {
     if (conn->watch_out)
@@ -228,7 +228,7 @@ static bool pending_keep(struct net_worker *worker, struct net_conn *conn)
     return watch_out(worker, conn);
 }
 
-/* Send the worker's answers. Returns false when the connection cannot go on for now, or is closed. */
+/* Send the worker's answers. Returns false when the connection is closed or cannot go on now. */
 static bool send_answers(struct net_worker *worker, struct net_conn *conn)
 {
     struct out *out = &worker->out;
@@ -270,8 +270,8 @@ static bool others_wait(const struct net_worker *worker)
     return worker->events_left > 0 || worker->ready_first != NULL;
 }
 
-/* Run what is in the input, batch by batch: until it is used up, until the answers should be sent, or until it is
- * another's turn. Returns the number of requests, `done` before included. */
+/* Run what is in the input, batch by batch: until it is used up, until the answers should be sent,
+ * or until it is another's turn. Returns the number of requests, `done` before included. */
 static uint32_t run_input(struct net_worker *worker, struct net_conn *conn, uint32_t done)
 {
     const struct net_config *config = &worker->net->config;

@@ -1,8 +1,9 @@
 /* Listening sockets, and the loop that accepts.
  *
- * The limit: with conns_max_refuse a connection too many is accepted, told so and closed. Else, and when
- * fds run out, accepting pauses: connections wait in the kernel's backlog until one of ours closes (the worker wakes
- * us) or, as fds may come back without us knowing, a moment has passed.
+ * The limit: with conns_max_refuse a connection too many is accepted, told so and closed. Else,
+ * and when fds run out, accepting pauses: connections wait in the kernel's backlog until one of
+ * ours closes (the worker wakes us) or, as fds may come back without us knowing, a moment has
+ * passed.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <assert.h>
 #include <errno.h>
@@ -45,7 +46,7 @@ static void set_flag(int fd, int level, int name)
     (void)setsockopt(fd, level, name, &on, sizeof(on));
 }
 
-/* Open a socket, bind and listen. Accepted sockets inherit the options. Returns the fd or -errno. */
+/* Open a socket, bind, listen. Accepted sockets inherit the options. Returns the fd or -errno. */
 static int socket_open(const struct sockaddr *addr, socklen_t len, int backlog)
 {
     const int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -85,8 +86,8 @@ static int port_of(int fd)
     return net_addr_port((const struct sockaddr *)&addr);
 }
 
-/* Open one address. `*any_port` is what the kernel chose for an earlier one, so that all addresses of a
- * server on "any free port" share it where that is possible. */
+/* Open one address. `*any_port` is what the kernel chose for an earlier one, so that all addresses
+ * of a server on "any free port" share it where that is possible. */
 static int info_open(struct net *net, const struct addrinfo *info, bool any, int *any_port)
 {
     int fd = -1;

@@ -5,7 +5,7 @@
  *
  *   epoll says readable ─► recv ─► ops.run, batch by batch ─► one send for all their answers
  *                           ▲                                     │ the socket is full:
- *                           └── nothing is read or run meanwhile ─┘ the rest waits in the connection
+ *                           └── nothing is read or run meanwhile ─┘ the rest waits
  *
  * What happens to the bytes is up to `struct net_ops`. The smallest server answers each line:
  *
@@ -23,10 +23,11 @@
  *     net_new(&config, &net), net_run(net), net_free(net);
  *
  * Includes: base, stat.  Included by: server, bench.
- * Threads:  net_run() is the listener's loop, in the caller's thread; net_free() waits for the workers.
- * Memory:   an idle connection is one cache line; buffers belong to the workers and are lent to connections with
- *           something in them. Bounded per connection: input by NET_IN_BYTES_MAX, answers by NET_OUT_BYTES_MAX and
- *           what one request adds beyond it.
+ * Threads:  net_run() is the listener's loop, in the caller's thread; net_free() waits for the
+ *           workers.
+ * Memory:   an idle connection is one cache line; buffers belong to the workers and are lent to
+ *           connections with something in them. Bounded per connection: input by NET_IN_BYTES_MAX,
+ *           answers by NET_OUT_BYTES_MAX and what one request adds beyond it.
  * Spec:     memcached 1.6.45, "Connections and limits".
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
@@ -66,14 +67,14 @@ enum net_rc {
 struct net_ops {
     /* Run a batch of requests. `*session` is the connection's own, NULL at first. */
     enum net_rc (*run)(void *worker, void **session, struct net_io *io);
-    /* After NET_FILL: where the next bytes go (ret_len > 0), and whether the connection's input follows directly
-     * behind them. */
+    /* After NET_FILL: where the next bytes go (ret_len > 0), and whether the connection's input
+     * follows directly behind them. */
     uint8_t *(*space)(void *worker, void *session, size_t *ret_len, bool *ret_last);
     /* `len` bytes were written there. Returns NET_FILL to go on, or NET_MORE. */
     enum net_rc (*filled)(void *worker, void *session, size_t len);
     /* The connection is gone; only called when `*session` is not NULL. */
     void (*gone)(void *worker, void *session);
-    /* A loop turn begins: nothing of an earlier one is in use. `sleep`: the worker may block now. */
+    /* A loop turn begins: nothing of an earlier one is in use. `sleep`: the worker may block. */
     void (*turn)(void *worker, uint32_t now_s);
     void (*sleep)(void *worker);
 };
@@ -112,8 +113,8 @@ struct net;
 
 enum { NET_ERROR_BYTES = 256 };
 
-/* Open all sockets. Nothing is accepted before net_run(), but clients can connect already. Returns 0 or
- * -errno, with the reason as a line without its end in ret_error[NET_ERROR_BYTES].
+/* Open all sockets. Nothing is accepted before net_run(), but clients can connect already. Returns
+ * 0 or -errno, with the reason as a line without its end in ret_error[NET_ERROR_BYTES].
  * Owns: free with net_free(); the config's strings and arrays are borrowed until then. */
 MUST_USE int net_new(const struct net_config *config, struct net **ret_net, char *ret_error);
 /* Start the workers, then accept until net_stop(). Returns 0 or -errno. */

@@ -1,15 +1,15 @@
 /* net/net_priv.h — what the files of net share.
  *
- * Connections live in one table indexed by fd, reserved at start and backed page by page as fds are used. The
- * kernel hands out the lowest free fd, so the table stays dense, needs no allocator, and can be walked in the order of
- * fds by whoever wants to (idle sweep, `stats conns`, the end).
+ * Connections live in one table indexed by fd, reserved at start and backed page by page as fds
+ * are used. The kernel hands out the lowest free fd, so the table stays dense, needs no allocator,
+ * and can be walked in the order of fds by whoever wants to (idle sweep, `stats conns`, the end).
  *
  * A slot's life, and who may touch it:
  *
- *     FREE ──accept──► filled in by the listener ──epoll_ctl──► the worker's alone ──► FREE, close(fd)
+ *     FREE ──accept──► filled in by the listener ──epoll_ctl──► the worker's ──► FREE, close
  *
- * The worker stores FREE with release order before it closes the fd; the listener, when the kernel gives it that
- * fd again, loads it with acquire order. Other threads read only the atomic fields.
+ * The worker stores FREE with release order before it closes the fd; the listener, when the kernel
+ * gives it that fd again, loads it with acquire order. Other threads read only the atomic fields.
  *
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
@@ -44,7 +44,8 @@ struct net_pool {
 
 struct net_buf *net_buf_take(struct net_pool *pool); /* NULL: out of memory, or above bytes_max */
 void net_buf_give(struct net_pool *pool, struct net_buf *buf);
-/* A buffer of twice the size with the same content. Returns NULL (and keeps `buf`) when there is none. */
+/* A buffer of twice the size with the same content. Returns NULL (and keeps `buf`) when there is
+ * none. */
 struct net_buf *net_buf_grow(struct net_pool *pool, struct net_buf *buf);
 void net_pool_fini(struct net_pool *pool);
 
@@ -80,7 +81,8 @@ struct net_worker {
     uint32_t sweep_fd, sweep_s; /* idle sweep: where it goes on, when it was last */
     pthread_t thread;
     bool started;
-    /* Connections of this worker: the listener adds, the worker subtracts. Relaxed, it only guides the choice. */
+    /* Connections of this worker: the listener adds, the worker subtracts. Relaxed, it only guides
+     * the choice. */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t conns;
 };
 

@@ -1,7 +1,7 @@
 /* A worker's event loop.
  *
- *     ┌─► nothing ready? ops.sleep ─► epoll_wait ─► ops.turn ─► events ─► ready list ─► idle sweep ─┐
- *     └────────────────────────────────────────────────────────────────────────────────────────────┘
+ *     ┌─► ops.sleep ─► epoll_wait ─► ops.turn ─► events ─► ready list ─► idle sweep ─┐
+ *     └──────────────────────────────────────────────────────────────────────────────┘
  *
  * Edge-triggered: epoll tells once that something came. Who had to stop before all of it was
  * served, because others wait (-R), is in the ready list.

@@ -1,6 +1,7 @@
 /* What commands ask of the server: statistics that no worker counts, and switches.
  *
- * Called by workers, several at a time. What is read here is either atomic or fixed since the start.
+ * Called by workers, several at a time. What is read here is either atomic or fixed since the
+ * start.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <sys/resource.h>
 #include <sys/time.h>

@@ -1,8 +1,10 @@
 /* server/process.h — the process around the server: limits, user, background, files.
  *
  * Includes: base, net.  Included by: server.
- * Threads:  the main thread, before any other is started; process_ready() and the files' removal excepted.
- * Exit:     codes as memcached's (sysexits): what fails says why on stderr and returns the code, 0 on success.
+ * Threads:  the main thread, before any other is started; process_ready() and the files' removal
+ *           excepted.
+ * Exit:     codes as memcached's (sysexits): what fails says why on stderr and returns the code, 0
+ *           on success.
  * Spec:     memcached 1.6.45, start order, files, exit codes.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
@@ -20,8 +22,8 @@ enum {
 MUST_USE int process_fds_raise(uint64_t fds);
 /* As root: become `user` (NULL is refused). Else: nothing. */
 MUST_USE int process_user_drop(const char *user);
-/* Go to the background. The parent waits for process_ready(), so that its exit code tells about the start; this call
- * returns in the child only. */
+/* Go to the background. The parent waits for process_ready(), so that its exit code tells about
+ * the start; this call returns in the child only. */
 MUST_USE int process_daemonize(bool quiet);
 /* The start went well; ends the wait of the parent, if there is one. */
 void process_ready(void);

@@ -1,7 +1,8 @@
 /* server/server.h — all parts of a running server, and the order in which they come and go.
  *
  * Includes: everything below.  Included by: server.
- * Threads:  server_new(), server_run() and server_free() in the main thread, which becomes the listener's.
+ * Threads:  server_new(), server_run() and server_free() in the main thread, which becomes the
+ *           listener's.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
@@ -27,7 +28,8 @@ struct server {
 
 enum { SERVER_ERROR_BYTES = 512 };
 
-/* Build everything and open the sockets. Returns 0 or -errno with a line in ret_error[SERVER_ERROR_BYTES].
+/* Build everything and open the sockets. Returns 0 or -errno with a line in
+ * ret_error[SERVER_ERROR_BYTES].
  * Owns: server_free(), also after a failure. */
 MUST_USE int server_init(struct server *server, const struct opts *opts, char *ret_error);
 /* Serve until net_stop(server->net). Returns 0 or -errno. */

@@ -6,7 +6,8 @@
 
 enum parsed { PARSED, PARSED_PART, PARSED_LARGE, PARSED_LAST };
 
-/* Parse the request at `in`, with its data block. *ret_used counts both; PARSED_LARGE: only the line. */
+/* Parse the request at `in`, with its data block. *ret_used counts both; PARSED_LARGE: only the
+ * line. */
 static enum parsed parse(struct bytes in, struct proto_request *req, size_t *ret_used)
 {
     size_t line = 0;

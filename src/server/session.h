@@ -2,8 +2,9 @@
  *
  * Includes: cmd, net, proto.  Included by: server.
  * Threads:  a session belongs to its connection's worker.
- * Memory:   a connection between two requests has no session at all; one is allocated for a value that is not whole in
- *           the input, and for a multi-key request that stops until its answers are sent.
+ * Memory:   a connection between two requests has no session at all; one is allocated for a value
+ *           that is not whole in the input, and for a multi-key request that stops until its
+ *           answers are sent.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 

@@ -8,18 +8,19 @@
  *
  * Includes: cmd, net.  Included by: server.
  * Threads:  a session belongs to its connection's worker.
- * Memory:   one session per connection in such a state, freed with its end; a value takes the store's memory.
+ * Memory:   one session per connection in such a state, freed with its end; a value takes the
+ *           store's memory.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
 #include "server/session.h"
 
-/* Begin with a value that will not fit the read buffer: from io->used on it goes to the store (or nowhere) as it
- * comes. */
+/* Begin with a value that will not fit the read buffer: from io->used on it goes to the store (or
+ * nowhere) as it comes. */
 enum net_rc transfer_upload(struct session_worker *worker, void **session, struct net_io *io,
                             const struct proto_request *req);
-/* Remember a request that stopped because of much output. Its line of `line_bytes` stays unused in the input
- * until it is done, for it points there. */
+/* Remember a request that stopped because of much output. Its line of `line_bytes` stays unused in
+ * the input until it is done, for it points there. */
 enum net_rc transfer_suspend(void **session, const struct proto_request *req, size_t line_bytes);
 /* Go on with what was begun; ends the session when that is done. */
 enum net_rc transfer_resume(struct session_worker *worker, void **session, struct net_io *io);

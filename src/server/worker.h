@@ -1,7 +1,7 @@
 /* server/worker.h — what each thread brings along: the workers' contexts, the store's housekeeping.
  *
- * A worker is online in the store from the return of epoll_wait to the next time that it may block, and passes a
- * quiescent point per loop turn.
+ * A worker is online in the store from the return of epoll_wait to the next time that it may
+ * block, and passes a quiescent point per loop turn.
  *
  * Includes: cmd, net, store.  Included by: server.
  * Threads:  set up and torn down by the main thread while no worker runs.

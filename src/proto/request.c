@@ -10,6 +10,8 @@ const struct proto_command proto_commands[PROTO_CMD_COUNT] = {
 
 bool proto_token_next(struct bytes *rest, struct bytes *ret_token)
 {
+    if (rest->len == 0)
+        return false;
     const uint8_t *at = rest->ptr, *end = rest->ptr + rest->len;
     while (at < end && *at == ' ')
         at++;

@@ -1,10 +1,12 @@
-/* support/wire.h — a client and server in one process, without sockets: bytes in, the answers' bytes out.
+/* support/wire.h — a client and server in one process, without sockets: bytes in, the answers'
+ * bytes out.
  *
- * What a session does, spelled out: parse, prefetch, run; values go whole or by an upload in pieces; what
- * runs over the high-water mark is flushed and gone on with. Each request's line and value lie in a heap block
- * of exactly their size, so that a sanitizer sees a read too far.
+ * What a session does, spelled out: parse, prefetch, run; values go whole or by an upload in
+ * pieces; what runs over the high-water mark is flushed and gone on with. Each request's line
+ * and value lie in a heap block of exactly their size, so that a sanitizer sees a read too far.
  *
- * Includes: base, opt, stat, proto, store, cmd.  Included by: tests of proto and cmd, fuzz targets.
+ * Includes: base, opt, stat, proto, store, cmd.  Included by: tests of proto and cmd, fuzz
+ *           targets.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
@@ -39,7 +41,8 @@ static inline void wire_flush(struct wire *wire)
         for (size_t span = 0; span < blob->span_count; span++)
             out_put(&wire->sent, blob->spans[span].ptr, blob->spans[span].len);
     }
-    out_put(&wire->sent, wire->out.buf + at, wire->out.len - at);
+    if (wire->out.len > at)
+        out_put(&wire->sent, wire->out.buf + at, wire->out.len - at);
     out_reset(&wire->out);
     store_thread_quiesce(wire->ctx.thread, wire->ctx.now_s);
 }

@@ -174,8 +174,7 @@ enum store_rc kit_put(struct kit *kit, enum store_mode mode, struct bytes key, s
 {
     const struct store_key store_key = kit_key(kit, key);
     const struct store_put put = {.mode = mode, .value = value, .exp_s = exp_s};
-    struct store_put_result result;
-    return store_put(kit->thread, &store_key, &put, &result);
+    return store_put(kit->thread, &store_key, &put, NULL);
 }
 
 enum store_rc kit_set(struct kit *kit, const char *key, const char *value)

@@ -269,7 +269,9 @@ enum store_rc model_fetch(struct model *model, const struct store_key *key,
 
 static void put_result(const struct model_item *item, struct store_put_result *result)
 {
-    *result = (struct store_put_result){.cas_unique = item->cas, .value_bytes = item->value_bytes};
+    if (result != NULL)
+        *result =
+            (struct store_put_result){.cas_unique = item->cas, .value_bytes = item->value_bytes};
 }
 
 static enum store_rc put_missing(struct model *model, const struct store_key *key,
@@ -317,7 +319,7 @@ enum store_rc model_put(struct model *model, const struct store_key *key,
     if (item == NULL)
         return put_missing(model, key, put, miss, ret_result);
     if (put->mode == STORE_ADD) {
-        item->last_access_s = model->now_s;
+        item_use(model, item, 0);
         return STORE_NOT_STORED;
     }
     const bool match = !put->compare || put->compare_cas == item->cas;
@@ -399,6 +401,7 @@ enum store_rc model_arith(struct model *model, const struct store_key *key,
     else
         value += arith->delta;
     number_write(model, item, value);
+    item_use(model, item, 0);
     if (arith->touch)
         item->exp_s = arith->touch_exp_s;
     item->cas = cas_draw(model, arith->explicit_cas);

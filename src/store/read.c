@@ -221,6 +221,19 @@ static enum store_rc fetch_slowly(struct store_thread *thread, const struct stor
     return rc;
 }
 
+/* Without the lock. A lookup that turns out to have an effect is done again, so it counts as a use
+ * only there. */
+static enum store_rc fetch_quickly(struct store_thread *thread, const struct store_key *key,
+                                   const struct store_fetch *how, struct store_view *view)
+{
+    const enum store_rc rc = store_get(thread, key, how->flags | STORE_GET_NO_BUMP, view);
+    if (rc == STORE_OK && (how->flags & STORE_GET_NO_BUMP) == 0 && !has_effect(thread, how, view)) {
+        struct item *item = (struct item *)(uintptr_t)view->item;
+        item_bump(thread, item, loc_of(thread->store, item));
+    }
+    return rc;
+}
+
 enum store_rc store_fetch(struct store_thread *thread, const struct store_key *key,
                           const struct store_fetch *how, struct store_view *ret_view)
 {
@@ -229,7 +242,7 @@ enum store_rc store_fetch(struct store_thread *thread, const struct store_key *k
         if (how->touch) {
             rc = fetch_slowly(thread, key, how, ret_view);
         } else {
-            rc = store_get(thread, key, how->flags, ret_view);
+            rc = fetch_quickly(thread, key, how, ret_view);
             if (rc == STORE_OK && has_effect(thread, how, ret_view))
                 rc = fetch_slowly(thread, key, how, ret_view);
         }

@@ -17,6 +17,7 @@ enum {
     QUEUE_LOOK = 16,      /* segments that may be passed over when the oldest is in use */
     WALK_BATCH = 16,      /* records whose buckets are fetched ahead */
     CLASS_SEGMENTS_MIN = 4,
+    BARREN_STEPS = 16, /* main segments in a row that gave nothing, before more use is asked for */
 };
 
 enum policy { POLICY_PURGE, POLICY_COMPACT, POLICY_SMALL, POLICY_MAIN };
@@ -26,16 +27,19 @@ struct drain {
     enum policy policy;
     uint32_t seg;
     bool out_of_room; /* a compaction could not copy: the rest stays */
+    uint32_t moved_bytes;
 };
 
 /* ── what happens to one item ─────────────────────────────────────────────────────────────── */
 
-/* How often an item must have been used to stay: large ones must have earned their place. */
+/* How often an item must have been used to stay: large ones must have earned their place; and when round after
+ * round nothing can go because everything has been used, the demands rise. */
 static unsigned freq_needed(const struct store *store, uint64_t bytes)
 {
+    const unsigned more = store->evict_barren / BARREN_STEPS;
     if (store->evict_by_bytes || bytes <= store->item_bytes_mean)
-        return 1;
-    return bytes <= 4 * store->item_bytes_mean ? 2 : USE_FREQ_MAX;
+        return 1 + more;
+    return (bytes <= 4 * store->item_bytes_mean ? 2 : USE_FREQ_MAX) + more;
 }
 
 static bool item_stays(const struct drain *drain, const struct item *item)
@@ -44,6 +48,13 @@ static bool item_stays(const struct drain *drain, const struct item *item)
         return true;
     return item_use_freq(item_use(item)) >=
            freq_needed(drain->thread->store, item_total_bytes(item));
+}
+
+/* The head of a large item is only its directory: its first fragment's place in the queue is the
+ * item's, the head and the other fragments go with it. */
+static bool head_stays(const struct drain *drain, const struct item *item)
+{
+    return (item->fmt & FMT_LARGE) || item_stays(drain, item);
 }
 
 static void count_end(struct store_thread *thread, const struct item *item, uint64_t loc,
@@ -71,9 +82,8 @@ static void count_end(struct store_thread *thread, const struct item *item, uint
     }
 }
 
-/* Unlink the locked, found item. */
-static void item_end(struct store_thread *thread, struct locked *at, uint64_t hash,
-                     enum store_rc why, bool ghost)
+void item_end(struct store_thread *thread, struct locked *at, uint64_t hash, enum store_rc why,
+              bool ghost)
 {
     count_end(thread, at->item, at->loc, why);
     index_locked_clear(thread->store, at, hash, ghost);
@@ -103,20 +113,39 @@ static void freq_after_move(const struct drain *drain, struct item *copy)
                           memory_order_relaxed);
 }
 
+static void moved_count(struct drain *drain, uint32_t bytes)
+{
+    drain->moved_bytes += bytes;
+    count_add(drain->thread, COUNT_BYTES_COPIED, bytes);
+}
+
 /* Copy the locked, found item to `place` and let its slot point there. */
-static void item_move(const struct drain *drain, struct locked *at, const struct item_spec *spec,
+static void item_move(struct drain *drain, struct locked *at, const struct item_spec *spec,
                       const struct place *place)
 {
     struct store_thread *thread = drain->thread;
     const uint64_t old_bytes = item_bytes(at->item);
     uint8_t *value = item_write(place->item, spec);
     item_copy_rest(thread, at->item, at->loc, place, value);
-    freq_after_move(drain, place->item);
+    if ((at->item->fmt & FMT_LARGE) == 0)
+        freq_after_move(drain, place->item);
     index_locked_replace(at, place->loc);
     log_kill(thread->store, at->item, at->loc);
     log_publish(thread, place, spec->exp_s);
-    count_add(thread, COUNT_BYTES_COPIED, place->bytes);
+    moved_count(drain, place->bytes);
     count_add(thread, COUNT_LINKED_BYTES, place->bytes - old_bytes); /* an id that became a field */
+}
+
+static void item_drop(struct store_thread *thread, uint64_t hash, uint64_t loc)
+{
+    struct locked at;
+    index_lock(thread->store, hash, &at);
+    const bool found = index_locked_find_loc(thread->store, &at, hash, loc);
+    if (found)
+        item_end(thread, &at, hash, STORE_OK, true);
+    index_unlock(&at);
+    if (found)
+        index_account(thread, -1);
 }
 
 /* One item of the segment: gone, moved, or dead already. */
@@ -134,7 +163,7 @@ static void drain_item(struct drain *drain, struct item *item, uint64_t loc, uin
             break;
         }
         const enum store_rc alive = item_alive(thread, item, loc);
-        if (alive != STORE_OK || !item_stays(drain, item)) {
+        if (alive != STORE_OK || !head_stays(drain, item)) {
             item_end(thread, &at, hash, alive, alive == STORE_OK && drain->policy == POLICY_SMALL);
             index_unlock(&at);
             index_account(thread, -1);
@@ -155,10 +184,10 @@ static void drain_item(struct drain *drain, struct item *item, uint64_t loc, uin
             drain->out_of_room = true;
             return;
         }
-        if (room == 0) /* nowhere to keep it: let it go like the others */
-            drain->policy = POLICY_SMALL;
-        if (room == 0 && item_stays(drain, item))
-            atomic_store_explicit(&item->use, 0, memory_order_relaxed);
+        if (room == 0) { /* nowhere to keep it: let it go like the others */
+            item_drop(thread, hash, loc);
+            return;
+        }
     }
     if (room != 0)
         log_abandon(thread, &place);
@@ -166,7 +195,7 @@ static void drain_item(struct drain *drain, struct item *item, uint64_t loc, uin
 
 /* ── what happens to one fragment ─────────────────────────────────────────────────────────── */
 
-static void fragment_move(const struct drain *drain, struct item *fragment, uint64_t loc,
+static void fragment_move(struct drain *drain, struct item *fragment, uint64_t loc,
                           _Atomic uint64_t *entry, const struct place *place)
 {
     struct store_thread *thread = drain->thread;
@@ -175,7 +204,7 @@ static void fragment_move(const struct drain *drain, struct item *fragment, uint
            FRAGMENT_HEAD_BYTES - ITEM_HEAD_BYTES + item_vlen(fragment));
     atomic_store_explicit(entry, place->loc, memory_order_release); /* the copy is whole */
     log_kill(thread->store, fragment, loc);
-    count_add(thread, COUNT_BYTES_COPIED, place->bytes);
+    moved_count(drain, place->bytes);
 }
 
 /* A fragment stays or goes with the item that owns it. */
@@ -197,7 +226,9 @@ static void drain_fragment(struct drain *drain, struct item *fragment, uint64_t 
             break;
         }
         const enum store_rc alive = item_alive(thread, at.item, at.loc);
-        if (alive != STORE_OK || !item_stays(drain, at.item)) {
+        size_t fragments;
+        const bool first = entry == item_large_table(at.item, &fragments);
+        if (alive != STORE_OK || (first && !item_stays(drain, at.item))) {
             item_end(thread, &at, hash, alive, alive == STORE_OK && drain->policy == POLICY_SMALL);
             index_unlock(&at);
             index_account(thread, -1);
@@ -206,6 +237,8 @@ static void drain_fragment(struct drain *drain, struct item *fragment, uint64_t 
         const uint32_t exp_s = item_exp_s(at.item);
         if (room) {
             fragment_move(drain, fragment, loc, entry, &place);
+            if (first)
+                freq_after_move(drain, at.item);
             log_publish(thread, &place, exp_s);
             index_unlock(&at);
             return;
@@ -280,6 +313,9 @@ static bool drain_segment(struct store_thread *thread, uint32_t seg, enum policy
         queue_push(store, seg, true);
         return false;
     }
+    if (policy == POLICY_MAIN || policy == POLICY_SMALL)
+        store->evict_barren =
+            drain.moved_bytes > store->segment_bytes / 8 * 7 ? store->evict_barren + 1 : 0;
     pool_limbo_add(store, seg, epoch_advance(store));
     store_thread_quiesce(thread, thread->now_s);
     return true;
@@ -341,7 +377,7 @@ static bool sweep_flushed(struct store_thread *thread)
     return false;
 }
 
-/* Drain the next segment in which everything has expired; each is looked at once a second. */
+/* Drain the next segment in which everything has expired or died; one look at each per second. */
 static bool sweep_expired(struct store_thread *thread)
 {
     struct store *store = thread->store;
@@ -349,7 +385,8 @@ static bool sweep_expired(struct store_thread *thread)
         const uint32_t seg = store->expire_cursor++;
         struct segment *s = &store->segments[seg];
         if (!seg_sealed(s) ||
-            atomic_load_explicit(&s->max_exp_s, memory_order_relaxed) > thread->now_s)
+            (atomic_load_explicit(&s->max_exp_s, memory_order_relaxed) > thread->now_s &&
+             atomic_load_explicit(&s->live_items, memory_order_relaxed) > 0))
             continue;
         count_add(thread, COUNT_SEGMENTS_EXPIRED, 1);
         return drain_segment(thread, seg, POLICY_PURGE);

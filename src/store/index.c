@@ -311,17 +311,15 @@ static uint32_t line_get(struct store *store)
     }
     if (store->line_next >= store->line_room) {
         const uint64_t more = store->segment_bytes / sizeof(struct line);
-        if (store->line_room + more > store->lines_virtual || !pool_claim_index(store))
+        if (store->line_room + more > store->lines_virtual || !pool_spare_take(store))
             return 0;
         store->line_room += more;
     }
     return (uint32_t)store->line_next++;
 }
 
-void index_prepare(struct store_thread *thread)
+static void lines_fetch(struct store_thread *thread)
 {
-    if (LIKELY(thread->line_count > 0))
-        return;
     struct store *store = thread->store;
     spin_lock(&store->lines_lock);
     while (thread->line_count < THREAD_LINES) {
@@ -331,6 +329,15 @@ void index_prepare(struct store_thread *thread)
         thread->lines[thread->line_count++] = id;
     }
     spin_unlock(&store->lines_lock);
+}
+
+void index_prepare(struct store_thread *thread)
+{
+    if (LIKELY(thread->line_count > 0))
+        return;
+    lines_fetch(thread);
+    if (thread->line_count == 0 && pool_claim_index(thread->store, thread))
+        lines_fetch(thread);
 }
 
 static void line_clear(struct line *line)
@@ -494,10 +501,11 @@ static bool split_one(struct store_thread *thread)
     const unsigned level = 63u - (unsigned)__builtin_clzll(count);
     if (level - store->level0 >= TAG_BITS || count >= store->buckets_virtual)
         return false;
-    if (count >= store->bucket_room) {
-        if (!pool_claim_index(store))
+    if (count >= atomic_load_explicit(&store->bucket_room, memory_order_relaxed)) {
+        if (!pool_spare_take(store))
             return false;
-        store->bucket_room += store->segment_bytes / sizeof(struct bucket);
+        atomic_fetch_add_explicit(&store->bucket_room, store->segment_bytes / sizeof(struct bucket),
+                                  memory_order_relaxed);
     }
     struct harvest harvest;
     struct bucket *old = &store->buckets[count - (UINT64_C(1) << level)];
@@ -540,6 +548,9 @@ void index_account(struct store_thread *thread, int32_t delta)
         if (items <= (int64_t)(count * ITEMS_PER_BUCKET))
             return;
         index_prepare(thread);
+        if (count >= atomic_load_explicit(&store->bucket_room, memory_order_relaxed) &&
+            !pool_claim_index(store, thread))
+            return;
         if (!spin_try(&store->split_lock))
             return;
         const bool split = split_one(thread);
@@ -560,10 +571,11 @@ int index_init(struct store *store)
     while (UINT64_C(2) << level <= count)
         level++;
     store->level0 = level;
-    while (store->bucket_room < UINT64_C(1) << level) {
-        if (!pool_claim_index(store))
+    while (atomic_load_explicit(&store->bucket_room, memory_order_relaxed) < UINT64_C(1) << level) {
+        if (!pool_claim_index(store, NULL) || !pool_spare_take(store))
             return -ENOMEM;
-        store->bucket_room += store->segment_bytes / sizeof(struct bucket);
+        atomic_fetch_add_explicit(&store->bucket_room, store->segment_bytes / sizeof(struct bucket),
+                                  memory_order_relaxed);
     }
     store->line_next = 1; /* 0 means none */
     atomic_init(&store->bucket_count, UINT64_C(1) << level);

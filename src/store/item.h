@@ -150,6 +150,12 @@ static inline uint64_t item_large_bytes(const struct item *item)
     return total;
 }
 
+/* Bytes of the value as a client sees it. */
+static inline uint64_t item_value_bytes(const struct item *item)
+{
+    return (item->fmt & FMT_LARGE) ? item_large_bytes(item) : item_vlen(item);
+}
+
 static inline _Atomic uint64_t *item_large_table(const struct item *item, size_t *ret_count)
 {
     *ret_count = item_vlen(item) / sizeof(uint64_t) - 1;
@@ -217,23 +223,23 @@ static inline unsigned item_use_freq(uint16_t use)
     return use >> USE_FREQ_SHIFT;
 }
 
-/* Seconds since the segment's birth in 13 bits: a 10-bit mantissa and a 3-bit exponent of 4. Exact
- * below 1024 s, within 0.4 % up to 194 days. */
+/* Seconds since the segment's birth in 13 bits: a tiny floating point number, 4-bit exponent and
+ * 9-bit mantissa. Exact below 1024 s, rounded down by at most 0.2 % up to 194 days. */
 static inline uint16_t item_la_encode(uint32_t age_s)
 {
-    unsigned exponent = 0;
-    while (age_s > 0x3ff && exponent < 7) {
-        age_s >>= 2;
-        exponent++;
-    }
-    if (age_s > 0x3ff)
-        age_s = 0x3ff;
-    return (uint16_t)(exponent << 10 | age_s);
+    if (age_s < 512)
+        return (uint16_t)age_s;
+    const unsigned shift = 22u - (unsigned)__builtin_clz(age_s); /* leaves 10 bits, the top one 1 */
+    if (shift > 14)
+        return USE_LA_MASK;
+    return (uint16_t)((shift + 1) << 9 | (age_s >> shift & 0x1ff));
 }
 
 static inline uint32_t item_la_decode(uint16_t use)
 {
-    return (uint32_t)(use & 0x3ff) << (2 * ((use & USE_LA_MASK) >> 10));
+    const unsigned exponent = (unsigned)(use & USE_LA_MASK) >> 9;
+    const uint32_t mantissa = use & 0x1ff;
+    return exponent == 0 ? mantissa : (mantissa | 0x200) << (exponent - 1);
 }
 
 /* Write a record that only fills space; bytes is a multiple of 8, at least 8. */

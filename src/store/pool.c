@@ -18,7 +18,8 @@ enum {
     SEGMENTS_WANTED = 512,
     SEGMENTS_MAX_BITS = 20,
     /* Free segments that only evictions may take, so that there is always room to copy survivors. */
-    RESERVE_SEGMENTS = 3,
+    RESERVE_SEGMENTS = 2,
+    RESERVE_LAST = 1,
     WAIT_ROUNDS_MAX = 20000,
 };
 #define MEMORY_BYTES_MIN (UINT64_C(1) << 20)
@@ -59,12 +60,12 @@ static void free_push(struct store *store, uint32_t seg)
     store->free.count++;
 }
 
-/* Return a free segment's pages to the kernel. */
-static void free_pop_to_void(struct store *store)
+/* Return a segment's pages to the kernel; pool lock held. */
+static void void_push(struct store *store, uint32_t seg)
 {
-    const uint32_t seg = free_pop(store);
     madvise(store->data + ((uint64_t)seg << store->segment_shift), store->segment_bytes,
             MADV_DONTNEED);
+    atomic_store_explicit(&store->segments[seg].state, SEG_FREE, memory_order_relaxed);
     store->segments[seg].next = store->void_head;
     store->void_head = seg;
     store->resident--;
@@ -91,19 +92,40 @@ static bool pool_take(struct store *store, uint32_t reserve, uint32_t *ret_seg)
     return true;
 }
 
-bool pool_claim_index(struct store *store)
+/* Count one segment's worth of memory over to the index; pool lock held. */
+static void index_grant(struct store *store)
+{
+    store->index_segments++;
+    store->index_spare++;
+    available_update(store);
+}
+
+bool pool_spare_take(struct store *store)
 {
     spin_lock(&store->pool_lock);
-    bool claimed = fresh_room(store) > 0;
-    if (!claimed && store->free.count > RESERVE_SEGMENTS) {
-        free_pop_to_void(store);
-        claimed = true;
-    }
-    if (claimed)
-        store->index_segments++;
-    available_update(store);
+    const bool had = store->index_spare > 0;
+    store->index_spare -= had;
     spin_unlock(&store->pool_lock);
-    return claimed;
+    return had;
+}
+
+bool pool_claim_index(struct store *store, struct store_thread *thread)
+{
+    spin_lock(&store->pool_lock);
+    bool granted = store->index_spare > 0;
+    if (!granted && fresh_room(store) > RESERVE_SEGMENTS) {
+        index_grant(store);
+        granted = true;
+    }
+    spin_unlock(&store->pool_lock);
+    uint32_t seg;
+    if (granted || thread == NULL || thread->evicting || !segment_get(thread, &seg))
+        return granted;
+    spin_lock(&store->pool_lock);
+    void_push(store, seg);
+    index_grant(store);
+    spin_unlock(&store->pool_lock);
+    return true;
 }
 
 bool pool_over_limit(struct store *store)
@@ -121,7 +143,7 @@ void pool_shrink(struct store *store)
     while (store->free.count > 0 &&
            store->resident + store->index_segments >
                atomic_load_explicit(&store->segment_limit, memory_order_relaxed))
-        free_pop_to_void(store);
+        void_push(store, free_pop(store));
     available_update(store);
     spin_unlock(&store->pool_lock);
 }
@@ -130,7 +152,7 @@ uint32_t pool_low_water(const struct store *store)
 {
     const uint32_t limit = atomic_load_explicit(&store->segment_limit, memory_order_relaxed);
     const uint32_t low = limit / 100 > 4 ? limit / 100 : 4;
-    return RESERVE_SEGMENTS + (low < limit / 8 ? low : limit / 8);
+    return RESERVE_SEGMENTS + (low < limit / 16 ? low : limit / 16);
 }
 
 /* ── limbo ────────────────────────────────────────────────────────────────────────────────── */
@@ -207,8 +229,9 @@ static bool segment_wait(struct store_thread *thread, uint32_t *ret_seg)
         }
         const bool gained = reclaim(thread);
         spin_unlock(&store->maint_lock);
+        /* nothing to gain: use what is kept for copying, down to the last */
         if (!gained && atomic_load_explicit(&store->limbo_count, memory_order_relaxed) == 0)
-            return pool_get(store, RESERVE_SEGMENTS, ret_seg);
+            return pool_get(store, RESERVE_LAST, ret_seg);
     }
     return false;
 }

@@ -249,6 +249,7 @@ struct store {
     uint32_t fresh_next; /* never used yet from here */
     uint32_t resident;   /* data segments that may hold pages: used or free */
     uint32_t index_segments;
+    uint32_t index_spare;           /* of these: granted, not yet used */
     _Atomic uint32_t segment_limit; /* memory_bytes in segments */
     _Atomic uint32_t available;     /* segments that can be had at once (copy for readers) */
     _Atomic uint32_t limbo_count;
@@ -263,7 +264,7 @@ struct store {
     uint64_t line_next, line_room; /* never used yet; end of claimed memory */
 
     _Alignas(CACHE_LINE_BYTES) struct spin split_lock;
-    uint64_t bucket_room;                                   /* buckets whose memory is claimed */
+    _Atomic uint64_t bucket_room; /* buckets whose memory is claimed; written under split_lock */
     _Alignas(CACHE_LINE_BYTES) _Atomic int64_t items_rough; /* live items, a few late per thread */
     _Atomic uint32_t ghost_stamp;
     _Atomic uint32_t evicted_age_s;
@@ -283,6 +284,7 @@ struct store {
     uint64_t class_last[CLASS_HALF_OCTAVES], class_share[CLASS_HALF_OCTAVES];
     uint64_t all_last, all_share;
     uint64_t item_bytes_mean;
+    uint32_t evict_barren;   /* evictions in a row that freed almost nothing */
     uint32_t flush_cursor;   /* next segment to sweep */
     uint64_t flush_sweeping; /* the flush_seq that the cursor is about */
 
@@ -441,7 +443,9 @@ void pieces_retire(struct store_thread *thread, bool only_sealed);
 void pieces_check(struct store_thread *thread); /* honour flush and recall; at quiescent points */
 
 void pool_init(struct store *store);
-bool pool_claim_index(struct store *store); /* one segment's worth of memory for the index */
+/* Have one segment's worth of memory ready for the index. May pass quiescent points of `thread` (NULL: at start). */
+bool pool_claim_index(struct store *store, struct store_thread *thread);
+bool pool_spare_take(struct store *store); /* use it */
 void pool_limbo_add(struct store *store, uint32_t seg, uint64_t epoch);
 bool pool_limbo_collect(struct store *store); /* LIMBO -> FREE; true when something came back */
 uint32_t pool_low_water(const struct store *store);
@@ -510,6 +514,9 @@ void item_use_set(const struct store *store, const struct place *place, uint16_t
 
 /* ── evict.c ──────────────────────────────────────────────────────────────────────────────── */
 
+/* Unlink the locked, found item: evicted (STORE_OK), expired or flushed. */
+void item_end(struct store_thread *thread, struct locked *at, uint64_t hash, enum store_rc why,
+              bool ghost);
 /* One step towards free memory; maint_lock held. Returns false when there is nothing to gain. */
 bool reclaim(struct store_thread *thread);
 void maint_tick(struct store_thread *thread);

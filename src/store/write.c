@@ -148,8 +148,7 @@ static void put_show(const struct writer *w, const struct mutation *m,
     struct item *item = m->place.item;
     item_st_set(item, ST_CAS_SEEN, 0);
     result->cas_unique = item_cas(w->thread->store, item, m->place.loc);
-    result->value_bytes =
-        (item->fmt & FMT_LARGE) ? item_large_bytes(item) : (uint64_t)item_vlen(item);
+    result->value_bytes = item_value_bytes(item);
 }
 
 enum store_rc put_value(const struct writer *w, struct store_put_result *result)
@@ -285,7 +284,8 @@ static enum joined join_small(const struct writer *w, struct store_put_result *r
         if (!join_compare_ok(put, store, &m))
             break;
         *ret_rc = STORE_TOO_LARGE;
-        if (w->key->key.len + item_total_bytes(m.at.item) + put_value_bytes(put) >
+        if (w->key->key.len + item_value_bytes(m.at.item) + put_value_bytes(put) +
+                STORE_ITEM_BYTES_EXTRA >
             store->item_bytes_max)
             break;
         done = JOIN_LARGE;
@@ -436,6 +436,10 @@ enum store_rc store_delete(struct store_thread *thread, const struct store_key *
             room = ROOM_READY;
         } else {
             room = ROOM_READY;
+            if (m.at.slot != NULL && rc != STORE_EXISTS) { /* expired or flushed: out with it */
+                item_end(thread, &m.at, key->hash, rc, false);
+                deleted = true;
+            }
         }
     } while (room == ROOM_AGAIN);
     if (room == ROOM_READY)

@@ -89,8 +89,8 @@ def arguments():
     parser.add_argument("--memcached", default="memcached")
     parser.add_argument("--programs", default=os.path.join(build, "bench"),
                         help="folder of the bench programs")
-    parser.add_argument("--keys", type=int, help="popular keys (1500000)")
-    parser.add_argument("--requests", type=int, help="requests per workload (8000000)")
+    parser.add_argument("--keys", type=int, help="popular keys (1000000)")
+    parser.add_argument("--requests", type=int, help="requests per workload (10000000)")
     parser.add_argument("--quick", action="store_true",
                         help="a third of the keys and requests, one size")
     parser.add_argument("--only", action="append", choices=WORKLOADS,
@@ -100,8 +100,8 @@ def arguments():
     args = parser.parse_args()
     args.scale = 3 if args.quick else 1
     args.shares = SHARES[1:] if args.quick else SHARES
-    args.keys = args.keys or 1_500_000 // args.scale
-    args.requests = args.requests or 8_000_000 // args.scale
+    args.keys = args.keys or 1_000_000 // args.scale
+    args.requests = args.requests or 10_000_000 // args.scale
     args.ours = peers.find_server(args.ours, "matted")
     args.memcached = peers.find_server(args.memcached, "memcached")
     return args

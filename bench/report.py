@@ -98,6 +98,7 @@ def misses_text(result):
         yield from (row["workload"], f"{row['memory_mb']} MB", f"{row['footprint_share']:.0%}")
         for what in ("objects", "bytes"):
             sides = [row[name][what] for name in SERVERS]
+            yield f"{row['ours']['first_' + what]:.4f}"
             yield from (f"{side:.4f}" for side in sides)
             yield f"{row['ratio'][what]:.3f}"
         yield " / ".join(f"{row[name]['rss_bytes'] / 2**20:.0f}" for name in SERVERS)
@@ -105,9 +106,10 @@ def misses_text(result):
     mean = result["mean"]
     return "\n".join([
         conditions_text(result),
-        f"{number(result['requests'])} requests per workload, second half counted.\n",
-        table(["workload", "-m", "of footprint", "object misses ours", "memcached", "ratio",
-               "byte misses ours", "memcached", "ratio", "MiB RSS"],
+        f"{number(result['requests'])} requests per workload, second half counted. "
+        "First time: misses that no cache\ncould avoid; they are in the ratios.\n",
+        table(["workload", "-m", "of footprint", "objects: first time", "ours", "memcached",
+               "ratio", "bytes: first time", "ours", "memcached", "ratio", "MiB RSS"],
               [list(cells(row)) for row in result["rows"]]),
         f"\nGeometric mean of the ratios: objects {mean['objects']:.3f}, "
         f"bytes {mean['bytes']:.3f}; highest {result['worst']['objects']:.3f}, "

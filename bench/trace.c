@@ -47,6 +47,7 @@ struct object {
 
 struct totals {
     uint64_t gets, misses, bytes, missed_bytes;
+    uint64_t first, first_bytes; /* asked for the first time: no cache could have them */
 };
 
 struct trace {
@@ -97,6 +98,10 @@ static struct object *object_touch(struct trace *trace, const struct workload_re
     if (is_new || request->update) {
         trace->footprint += request->value_bytes + (is_new ? KEY_BYTES : 0);
         trace->footprint -= object->value_bytes;
+        if (trace->counting && is_new && !request->update) {
+            trace->totals.first++;
+            trace->totals.first_bytes += request->value_bytes;
+        }
         object->value_bytes = request->value_bytes;
         object->version += request->update;
     }
@@ -241,6 +246,8 @@ static void report(const struct trace *trace)
     printf("\"footprint\":%" PRIu64 ",\"gets\":%" PRIu64 ",\"misses\":%" PRIu64
            ",\"refused\":%" PRIu64 ",",
            trace->footprint, totals->gets, totals->misses, trace->counts.refused);
+    printf("\"first_objects\":%.6f,\"first_bytes\":%.6f,", (double)totals->first / gets,
+           (double)totals->first_bytes / bytes);
     printf("\"objects\":%.6f,\"bytes\":%.6f}\n", (double)totals->misses / gets,
            (double)totals->missed_bytes / bytes);
 }

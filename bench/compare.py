@@ -20,8 +20,8 @@ import report
 KEY_BYTES = 16
 
 # Datasets: memory in MB and the settings of the preload. Rows that share one share the servers.
-# Nothing may be evicted: a miss is an error. Where values are set, memory is so small that all of it
-# was in use before the window begins: fresh pages from the kernel are not what is compared.
+# Nothing may be evicted: a miss is an error. Where values are set, memory is so small that all of
+# it was in use before the window begins: fresh pages from the kernel are not what is compared.
 SMALL = (64, {"keys": 100_000, "value-bytes": 100})
 HUGE = (2048, {"keys": 4_000_000, "value-bytes": 64})
 WIDE = (1024, {"keys": 2_000_000, "value-bytes": 64})

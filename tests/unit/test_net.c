@@ -1,0 +1,624 @@
+/* test_net.c — listeners, workers and connections against real sockets, with a protocol of a few
+ * words:
+ *
+ *     echo TEXT     answers TEXT               fill N   N bytes follow; answers whether they are
+ *     right give N        answers N bytes, a blob    quit     closes
+ *     hold          answers nothing until the next line has come (a session of its own)
+ *
+ * Nothing here waits for time to pass, but for what must happen.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include "support/cm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "net/net.h"
+#include "stat/stat.h"
+#include "support/kit.h"
+
+enum { GIVE_MAX = 4 << 20, FILL_MAX = 1 << 20, PIECE = 5000 };
+
+static uint8_t pattern[GIVE_MAX];
+
+/* ── the protocol ─────────────────────────────────────────────────────────────────────────── */
+
+struct filling {
+    size_t len, at;
+    uint8_t *bytes;
+};
+
+static _Atomic int filling_count, pinned_count, requests_run;
+
+static void unpin(void *owner)
+{
+    free(owner);
+    atomic_fetch_sub(&pinned_count, 1);
+}
+
+static void give(struct out *out, size_t len)
+{
+    struct bytes *spans = malloc(2 * sizeof(*spans));
+    KIT_CHECK(spans != NULL, "memory");
+    spans[0] = bytes_of(pattern, len / 2);
+    spans[1] = bytes_of(pattern + len / 2, len - len / 2);
+    atomic_fetch_add(&pinned_count, 1);
+    out_blob(out, spans, 2, unpin, spans);
+}
+
+static enum net_rc fill_begin(void **session, size_t len)
+{
+    struct filling *filling = calloc(1, sizeof(*filling));
+    KIT_CHECK(filling != NULL, "memory");
+    atomic_fetch_add(&filling_count, 1);
+    filling->len = len;
+    filling->bytes = malloc(len + 1);
+    *session = filling;
+    return NET_AGAIN;
+}
+
+static void fill_gone(void *worker, void *session)
+{
+    (void)worker;
+    struct filling *filling = session;
+    free(filling->bytes);
+    free(filling);
+    atomic_fetch_sub(&filling_count, 1);
+}
+
+static uint8_t *fill_space(void *worker, void *session, size_t *ret_len, bool *ret_last)
+{
+    (void)worker;
+    struct filling *filling = session;
+    const size_t left = filling->len - filling->at;
+    *ret_len = left < PIECE ? left : PIECE;
+    *ret_last = left <= PIECE;
+    return filling->bytes + filling->at;
+}
+
+static enum net_rc fill_filled(void *worker, void *session, size_t len)
+{
+    (void)worker;
+    struct filling *filling = session;
+    filling->at += len;
+    return filling->at < filling->len ? NET_FILL : NET_MORE;
+}
+
+/* What is in the input goes first; then, with the line end behind the bytes, the answer. */
+static enum net_rc fill_run(void **session, struct net_io *io)
+{
+    struct filling *filling = *session;
+    while (filling->at < filling->len && io->used < io->in.len)
+        filling->bytes[filling->at++] = io->in.ptr[io->used++];
+    if (filling->at < filling->len)
+        return NET_FILL;
+    if (io->used == io->in.len)
+        return NET_MORE;
+    const bool right = memcmp(filling->bytes, pattern, filling->len) == 0;
+    out_put_str(io->out, right && io->in.ptr[io->used] == '\n' ? "right\n" : "wrong\n");
+    io->used++;
+    fill_gone(NULL, filling);
+    *session = NULL;
+    return NET_AGAIN;
+}
+
+static enum net_rc line_run(void **session, struct net_io *io, struct bytes line)
+{
+    const struct bytes word = bytes_of(line.ptr, line.len < 5 ? line.len : 5);
+    uint64_t number = 0;
+    if (bytes_is(word, "echo ")) {
+        out_put(io->out, line.ptr + 5, line.len - 5);
+        out_put_str(io->out, "\n");
+        return NET_AGAIN;
+    }
+    if (line.len > 5 && !num_parse_u64(bytes_skip(line, 5), GIVE_MAX, &number))
+        return NET_CLOSE;
+    if (bytes_is(word, "give "))
+        give(io->out, (size_t)number);
+    else if (bytes_is(word, "fill "))
+        return fill_begin(session, (size_t)number);
+    else
+        return NET_CLOSE;
+    return NET_AGAIN;
+}
+
+static enum net_rc run(void *worker, void **session, struct net_io *io)
+{
+    (void)worker;
+    if (*session != NULL)
+        return fill_run(session, io);
+    const uint8_t *end = memchr(io->in.ptr, '\n', io->in.len);
+    if (end == NULL)
+        return NET_MORE;
+    const struct bytes line = bytes_of(io->in.ptr, (size_t)(end - io->in.ptr));
+    io->used = line.len + 1;
+    io->requests = 1;
+    atomic_fetch_add(&requests_run, 1);
+    return line_run(session, io, line);
+}
+
+static const struct net_ops ops = {
+    .run = run, .space = fill_space, .filled = fill_filled, .gone = fill_gone};
+
+/* ── a server ─────────────────────────────────────────────────────────────────────────────── */
+
+enum { WORKERS = 2 };
+
+struct fixture {
+    struct net_config config;
+    struct net_worker_config workers[WORKERS];
+    struct net_address address;
+    struct stat_registry *stats;
+    struct net *net;
+    pthread_t thread;
+    int port;
+};
+
+static void *net_thread(void *arg)
+{
+    struct fixture *fix = arg;
+    KIT_CHECK(net_run(fix->net) == 0, "net_run");
+    return NULL;
+}
+
+static void prepare(struct fixture *fix)
+{
+    *fix = (struct fixture){.address = {.host = "127.0.0.1", .port = 0}};
+    assert_int_equal(stat_registry_new(&fix->stats), 0);
+    struct stat_block *stats;
+    for (int i = 0; i < WORKERS; i++) {
+        assert_int_equal(stat_block_new(fix->stats, &stats), 0);
+        fix->workers[i] = (struct net_worker_config){.stats = stats};
+    }
+    assert_int_equal(stat_block_new(fix->stats, &stats), 0);
+    fix->config = (struct net_config){.ops = &ops,
+                                      .addresses = &fix->address,
+                                      .address_count = 1,
+                                      .workers = fix->workers,
+                                      .worker_count = WORKERS,
+                                      .stats = stats,
+                                      .conns_max = 100,
+                                      .conns_max_refuse = true,
+                                      .refusal = "full\n",
+                                      .backlog = 16,
+                                      .requests_per_event = 20};
+}
+
+static void start(struct fixture *fix)
+{
+    char error[NET_ERROR_BYTES];
+    assert_int_equal(net_new(&fix->config, &fix->net, error), 0);
+    assert_string_equal(error, "");
+    struct net_listener_info info;
+    assert_true(net_listener_get(fix->net, 0, &info));
+    assert_false(net_listener_get(fix->net, 1, &info));
+    fix->port = info.port;
+    assert_int_equal(pthread_create(&fix->thread, NULL, net_thread, fix), 0);
+}
+
+static void stop(struct fixture *fix)
+{
+    net_stop(fix->net);
+    assert_int_equal(pthread_join(fix->thread, NULL), 0);
+    net_free(fix->net);
+    stat_registry_free(fix->stats);
+    assert_int_equal(atomic_load(&filling_count), 0);
+    assert_int_equal(atomic_load(&pinned_count), 0);
+}
+
+static uint64_t stat_of(struct fixture *fix, enum stat_id id)
+{
+    uint64_t sum[STAT_ID_COUNT];
+    stat_registry_sum(fix->stats, sum);
+    return sum[id];
+}
+
+/* ── a client ─────────────────────────────────────────────────────────────────────────────── */
+
+/* Nothing in these tests takes that long; whoever waits longer has found a fault. */
+static int with_patience(int fd)
+{
+    const struct timeval patience = {.tv_sec = 20};
+    assert_true(fd >= 0);
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+    return fd;
+}
+
+static int dial(const struct fixture *fix)
+{
+    const struct sockaddr_in addr = {.sin_family = AF_INET,
+                                     .sin_port = htons((uint16_t)fix->port),
+                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int fd = with_patience(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    assert_int_equal(connect(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+    return fd;
+}
+
+static void say(int fd, const void *text, size_t len)
+{
+    for (size_t at = 0; at < len;) {
+        const ssize_t sent = send(fd, (const uint8_t *)text + at, len - at, MSG_NOSIGNAL);
+        assert_true(sent > 0);
+        at += (size_t)sent;
+    }
+}
+
+static void say_str(int fd, const char *text)
+{
+    say(fd, text, strlen(text));
+}
+
+static void expect(int fd, const void *text, size_t len)
+{
+    uint8_t *got = malloc(len + 1);
+    assert_non_null(got);
+    for (size_t at = 0; at < len;) {
+        const ssize_t more = recv(fd, got + at, len - at, 0);
+        assert_true(more > 0);
+        at += (size_t)more;
+    }
+    assert_memory_equal(got, text, len);
+    free(got);
+}
+
+static void expect_str(int fd, const char *text)
+{
+    expect(fd, text, strlen(text));
+}
+
+static void expect_end(int fd)
+{
+    char byte;
+    const ssize_t got = recv(fd, &byte, 1, 0);
+    assert_true(got == 0 || (got < 0 && errno == ECONNRESET));
+}
+
+/* ── tests ────────────────────────────────────────────────────────────────────────────────── */
+
+static void lines_in_pieces(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    start(&fix);
+    const int fd = dial(&fix);
+    static const char text[] = "echo one\necho \necho three\n";
+    for (size_t cut = 0; cut < sizeof(text); cut++) {
+        say(fd, text, cut);
+        say(fd, text + cut, sizeof(text) - 1 - cut);
+        expect_str(fd, "one\n\nthree\n");
+    }
+    say_str(fd, "echo last\nquit\necho never\n");
+    expect_str(fd, "last\n");
+    expect_end(fd);
+    close(fd);
+    stop(&fix);
+}
+
+/* More than a read brings, so that batches, yields and several sends happen. */
+static void deep_pipeline(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    fix.config.requests_per_event = 3;
+    fix.config.worker_count = 1;
+    start(&fix);
+    enum { LINES = 5000 };
+    const int fds[2] = {dial(&fix), dial(&fix)};
+    char *text[2], *want[2];
+    size_t text_len[2] = {0}, want_len[2] = {0};
+    for (int j = 0; j < 2; j++) {
+        assert_non_null(text[j] = malloc(LINES * 32));
+        assert_non_null(want[j] = malloc(LINES * 32));
+        for (int i = 0; i < LINES; i++) {
+            text_len[j] += (size_t)sprintf(text[j] + text_len[j], "echo %d of %d\n", i, j);
+            want_len[j] += (size_t)sprintf(want[j] + want_len[j], "%d of %d\n", i, j);
+        }
+        say(fds[j], text[j], text_len[j]);
+    }
+    for (int j = 0; j < 2; j++) {
+        expect(fds[j], want[j], want_len[j]);
+        free(text[j]);
+        free(want[j]);
+    }
+    assert_true(stat_of(&fix, STAT_CONN_YIELDS) > 0);
+    close(fds[0]);
+    close(fds[1]);
+    stop(&fix);
+}
+
+static void values_are_filled(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    start(&fix);
+    const int fd = dial(&fix);
+    static const size_t lens[] = {1, 100, PIECE, PIECE + 1, NET_IN_BYTES, 3 * PIECE, FILL_MAX};
+    for (size_t i = 0; i < COUNT_OF(lens); i++) {
+        char line[32];
+        say(fd, line, (size_t)snprintf(line, sizeof(line), "fill %zu\n", lens[i]));
+        say(fd, pattern, lens[i] / 2);
+        say(fd, pattern + lens[i] / 2, lens[i] - lens[i] / 2);
+        say_str(fd, "\necho next\n"); /* likely to be read together with the value's end */
+        expect_str(fd, "right\nnext\n");
+    }
+    say_str(fd, "fill 100000\nabc");
+    close(fd); /* in the middle of a value */
+    stop(&fix);
+}
+
+/* A client that does not read is not served on, and gets everything when it does. */
+static void slow_reader(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    start(&fix);
+    const int fd = dial(&fix);
+    const int before = atomic_load(&requests_run);
+    enum { GIVES = 50, BYTES = GIVE_MAX };
+    char line[32];
+    const int len = snprintf(line, sizeof(line), "give %d\n", BYTES);
+    for (int i = 0; i < GIVES; i++)
+        say(fd, line, (size_t)len);
+    const int other = dial(&fix);
+    say_str(other, "echo served\n");
+    expect_str(other, "served\n");
+    /* Each answer is beyond the high-water mark, so what is taken is what sockets can hold. */
+    assert_true(atomic_load(&requests_run) - before < GIVES);
+    assert_true(atomic_load(&pinned_count) <= 2);
+    for (int i = 0; i < GIVES; i++)
+        expect(fd, pattern, BYTES);
+    say(fd, line, (size_t)len);
+    close(fd); /* with an answer under way */
+    close(other);
+    stop(&fix);
+}
+
+static void half_closed(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    start(&fix);
+    for (int i = 0; i < 50; i++) {
+        const int fd = dial(&fix);
+        say_str(fd, "echo a\ngive 1000000\necho b\necho cut");
+        assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        expect_str(fd, "a\n");
+        expect(fd, pattern, 1000000);
+        expect_str(fd, "b\n");
+        expect_end(fd);
+        close(fd);
+    }
+    stop(&fix);
+}
+
+static void endless_line(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    start(&fix);
+    const int fd = dial(&fix);
+    char *text = malloc(NET_IN_BYTES_MAX);
+    assert_non_null(text);
+    memset(text, 'x', NET_IN_BYTES_MAX);
+    memcpy(text, "echo ", 5);
+    say(fd, text, NET_IN_BYTES_MAX - 1);
+    say_str(fd, "\n");
+    expect(fd, text + 5, NET_IN_BYTES_MAX - 6);
+    expect_str(fd, "\n");
+    (void)send(fd, text, NET_IN_BYTES_MAX, MSG_NOSIGNAL);
+    expect_end(fd);
+    close(fd);
+    free(text);
+    const int again = dial(&fix);
+    say_str(again, "echo x\n");
+    expect_str(again, "x\n");
+    assert_true(stat_of(&fix, STAT_READ_BUF_BYTES) <= 4ull * NET_IN_BYTES);
+    close(again);
+    stop(&fix);
+}
+
+static void limit_refuses(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    fix.config.conns_max = 2;
+    start(&fix);
+    const int fds[2] = {dial(&fix), dial(&fix)};
+    for (int i = 0; i < 2; i++) {
+        say_str(fds[i], "echo in\n");
+        expect_str(fds[i], "in\n");
+    }
+    const int refused = dial(&fix);
+    expect_str(refused, "full\n");
+    expect_end(refused);
+    close(refused);
+    assert_int_equal(stat_of(&fix, STAT_REJECTED_CONNECTIONS), 1);
+    say_str(fds[0], "quit\n");
+    expect_end(fds[0]);
+    close(fds[0]);
+    const int fresh = dial(&fix);
+    say_str(fresh, "echo in\n");
+    expect_str(fresh, "in\n");
+    assert_int_equal(stat_of(&fix, STAT_CURR_CONNECTIONS), 2);
+    assert_int_equal(stat_of(&fix, STAT_TOTAL_CONNECTIONS), 3);
+    close(fresh);
+    close(fds[1]);
+    stop(&fix);
+}
+
+static void limit_waits(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    fix.config.conns_max = 2;
+    fix.config.conns_max_refuse = false;
+    start(&fix);
+    int fds[6];
+    for (int i = 0; i < 6; i++) {
+        fds[i] = dial(&fix);
+        say_str(fds[i], "echo in\n");
+    }
+    for (int i = 0; i < 6; i++) {
+        expect_str(fds[i], "in\n"); /* the kernel hands out waiting ones in their order */
+        if (i > 0)
+            close(fds[i - 1]);
+    }
+    close(fds[5]);
+    assert_true(stat_of(&fix, STAT_LISTEN_DISABLED_NUM) > 0);
+    assert_int_equal(stat_of(&fix, STAT_REJECTED_CONNECTIONS), 0);
+    stop(&fix);
+}
+
+static void idle_is_closed(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    fix.config.idle_timeout_s = 100;
+    start(&fix);
+    const int silent = dial(&fix), half = dial(&fix), active = dial(&fix);
+    say_str(half, "echo ha");
+    say_str(active, "echo x\n");
+    expect_str(active, "x\n");
+    clock_shift_s(60);
+    say_str(active, "echo x\n");
+    expect_str(active, "x\n");
+    clock_shift_s(60);
+    expect_end(silent);
+    expect_end(half);
+    say_str(active, "echo x\n");
+    expect_str(active, "x\n");
+    assert_int_equal(stat_of(&fix, STAT_IDLE_KICKS), 2);
+    assert_int_equal(stat_of(&fix, STAT_CURR_CONNECTIONS), 1);
+    close(silent);
+    close(half);
+    close(active);
+    stop(&fix);
+}
+
+struct seen {
+    int count, listeners;
+    int last_fd;
+    char address[NET_ADDR_TEXT_BYTES], listen_address[NET_ADDR_TEXT_BYTES];
+};
+
+static void see(void *arg, const struct net_conn_info *info)
+{
+    struct seen *seen = arg;
+    assert_true(info->fd > seen->last_fd);
+    seen->last_fd = info->fd;
+    seen->count++;
+    seen->listeners += info->state == NET_STATE_LISTEN;
+    if (info->state != NET_STATE_LISTEN)
+        memcpy(seen->listen_address, info->listen_address, NET_ADDR_TEXT_BYTES);
+    else
+        memcpy(seen->address, info->address, NET_ADDR_TEXT_BYTES);
+}
+
+static void connections_are_listed(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    start(&fix);
+    int fds[5];
+    for (int i = 0; i < 5; i++) {
+        fds[i] = dial(&fix);
+        say_str(fds[i], "echo x\n");
+        expect_str(fds[i], "x\n");
+    }
+    struct seen seen = {.last_fd = -1};
+    net_conn_each(fix.net, see, &seen);
+    assert_int_equal(seen.count, 6);
+    assert_int_equal(seen.listeners, 1);
+    char want[64];
+    (void)snprintf(want, sizeof(want), "tcp:127.0.0.1:%d", fix.port);
+    assert_string_equal(seen.address, want);
+    assert_string_equal(seen.listen_address, want);
+    for (int i = 0; i < 5; i++)
+        close(fds[i]);
+    stop(&fix);
+}
+
+static void unix_socket(void **state)
+{
+    (void)state;
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/tmp/test_net.%d", (int)getpid());
+    for (int round = 0; round < 2; round++) { /* the second finds the socket of the first */
+        struct fixture fix;
+        prepare(&fix);
+        fix.config.address_count = 0;
+        fix.config.unix_path = path;
+        fix.config.unix_mask = 0640;
+        start(&fix);
+        struct stat st;
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0640);
+        struct sockaddr_un addr = {.sun_family = AF_UNIX};
+        (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+        const int fd = with_patience(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        assert_int_equal(connect(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+        say_str(fd, "echo a\ngive 2000000\n");
+        expect_str(fd, "a\n");
+        expect(fd, pattern, 2000000);
+        close(fd);
+        stop(&fix);
+    }
+    assert_int_equal(unlink(path), 0);
+}
+
+static void refused_addresses(void **state)
+{
+    (void)state;
+    struct fixture fix, other;
+    char error[NET_ERROR_BYTES];
+    prepare(&fix);
+    start(&fix);
+    prepare(&other);
+    other.address.port = fix.port;
+    assert_int_equal(net_new(&other.config, &other.net, error), -EADDRINUSE);
+    assert_non_null(strstr(error, "127.0.0.1"));
+    other.address.host = "no such name";
+    assert_int_equal(net_new(&other.config, &other.net, error), -ENXIO);
+    assert_non_null(strstr(error, "no such name"));
+    other.config.address_count = 0;
+    other.config.unix_path = "/no/such/folder/socket";
+    assert_int_equal(net_new(&other.config, &other.net, error), -ENOENT);
+    assert_non_null(strstr(error, "/no/such/folder/socket"));
+    stat_registry_free(other.stats);
+    stop(&fix);
+}
+
+int main(void)
+{
+    clock_init();
+    kit_pattern_fill(pattern, sizeof(pattern), 7);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_in_pieces),   cmocka_unit_test(deep_pipeline),
+        cmocka_unit_test(values_are_filled), cmocka_unit_test(slow_reader),
+        cmocka_unit_test(half_closed),       cmocka_unit_test(endless_line),
+        cmocka_unit_test(limit_refuses),     cmocka_unit_test(limit_waits),
+        cmocka_unit_test(idle_is_closed),    cmocka_unit_test(connections_are_listed),
+        cmocka_unit_test(unix_socket),       cmocka_unit_test(refused_addresses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -140,7 +140,8 @@ bool cmd_upload_begin(struct cmd_ctx *ctx, const struct proto_request *req,
     if (req->error != NULL)
         return false; /* its key and opaque are not needed, and may be too long */
     uint8_t *dst = text_keep(upload->text, &upload->req.key);
-    text_keep(dst, &upload->req.meta.opaque);
+    if (req->cmd == PROTO_CMD_MS)
+        text_keep(dst, &upload->req.meta.opaque);
     struct cmd_key key;
     cmd_key_init(ctx, &upload->req, &key);
     const enum store_rc rc =

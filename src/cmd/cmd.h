@@ -7,7 +7,7 @@
  *
  * A value that is not whole in the input goes through an upload:
  *
- *     cmd_upload_begin ─true─► fill store_upload_space() until full ─► read 2 bytes ─► cmd_upload_end
+ *     cmd_upload_begin ─true─► fill store_upload_space() ─► read 2 end bytes ─► cmd_upload_end
  *           │                    │ store_upload_fill() fails: cmd_upload_fail
  *           └─false (not taken)  ▼
  *                swallow the rest of value_bytes + 2, then cmd_run(ctx, &upload->req)
@@ -71,7 +71,8 @@ enum cmd_rc {
 void cmd_prefetch_bucket(struct cmd_ctx *ctx, struct proto_request *req);
 void cmd_prefetch_item(struct cmd_ctx *ctx, const struct proto_request *req);
 
-/* Run a request; with has_value, `value` (or `value_bad`) has been set. Also answers req->error. */
+/* Run a request; with has_value, `value` (or `value_bad`) has been set. Also answers
+ * req->error. */
 MUST_USE enum cmd_rc cmd_run(struct cmd_ctx *ctx, struct proto_request *req);
 
 /* A request whose value is on its way. Holds no pointer into the input, but into itself: it must

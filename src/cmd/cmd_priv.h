@@ -55,8 +55,8 @@ static inline void cmd_key_init(const struct cmd_ctx *ctx, const struct proto_re
 
 /* ── time ─────────────────────────────────────────────────────────────────────────────────── */
 
-/* The cache time that an exptime of the wire means: 0 never; negative or past: now, which is expired at
- * once; up to 30 days: from now on; else Unix time. */
+/* The cache time that an exptime of the wire means: 0 never; negative or past: now, which is
+ * expired at once; up to 30 days: from now on; else Unix time. */
 uint32_t cmd_exptime(const struct cmd_ctx *ctx, int32_t exptime);
 
 /* ── outcomes ─────────────────────────────────────────────────────────────────────────────── */
@@ -73,8 +73,9 @@ static inline void cmd_count_gone(struct cmd_ctx *ctx, enum store_rc rc)
 /* Count a store's cas_hits, cas_badval and cas_misses. */
 void cmd_count_compare(struct cmd_ctx *ctx, enum store_rc rc);
 
-/* A value could not be taken (STORE_TOO_LARGE, STORE_NO_MEMORY): count it, and rather than leave the old
- * value standing remove it, as memcached does for set and ms. Returns what to answer. */
+/* A value could not be taken (STORE_TOO_LARGE, STORE_NO_MEMORY): count it, and rather than
+ * leave the old value standing remove it, as memcached does for set and ms. Returns what to
+ * answer. */
 enum proto_reply cmd_store_refused(struct cmd_ctx *ctx, const struct proto_request *req,
                                    enum store_rc rc);
 
@@ -89,7 +90,7 @@ static inline void cmd_prefix_count(struct cmd_ctx *ctx, struct bytes key, enum 
  * where it lies:
  *
  *     if (!cmd_value_begin(ctx, view, HEAD_MAX, &value)) out of memory
- *     dst = value.start; ... write the head with its line end ...; cmd_value_end(ctx, dst, &value) */
+ *     dst = value.start; ... the head with its line end ...; cmd_value_end(ctx, dst, &value) */
 
 struct cmd_value {
     uint8_t *start;

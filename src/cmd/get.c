@@ -1,7 +1,7 @@
 /* get gets gat gats: `VALUE key flags bytes[ cas]` for every hit, then END.
  *
- * Many keys go in chunks: hash all and have their buckets fetched, then their items, then look up. With a table larger
- * than the processor's caches the fetches of a chunk overlap.
+ * Many keys go in chunks: hash all and have their buckets fetched, then their items, then look
+ * up. With a table larger than the processor's caches the fetches of a chunk overlap.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "cmd/cmd_priv.h"
 
@@ -57,7 +57,8 @@ static inline bool get_key(struct cmd_ctx *ctx, const struct lookup *lookup,
     return rc != STORE_NO_MEMORY;
 }
 
-/* Take up to CMD_KEYS_CHUNK keys from the request's cursor, and have the memory fetched that they need. */
+/* Take up to CMD_KEYS_CHUNK keys from the request's cursor, and have the memory fetched that
+ * they need. */
 static size_t take_keys(struct cmd_ctx *ctx, struct proto_request *req, struct store_key *ret_keys)
 {
     size_t count = 0;

@@ -3,8 +3,10 @@
  * A prefix is what stands before the first delimiter of a key; keys without one are not counted.
  *
  * Includes: base.  Included by: cmd, server.
- * Threads:  any; each shard of the table has a lock. Switched off (the usual state) a key costs one relaxed load.
- * Memory:   PREFIX_COUNT_MAX prefixes at most, later ones are not counted; they stay until a reset.
+ * Threads:  any; each shard of the table has a lock. Switched off (the usual state) a key costs
+ *           one relaxed load.
+ * Memory:   PREFIX_COUNT_MAX prefixes at most, later ones are not counted; they stay until a
+ *           reset.
  * Spec:     memcached 1.6.45, stats detail; -D.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once

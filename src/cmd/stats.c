@@ -1,6 +1,6 @@
-/* stats and its sub-commands. What the process and the options tell comes from the server; what is about
- * items comes from the store, under the names that memcached gives to slab classes and LRU lists: the whole store
- * shows as one class, number 1.
+/* stats and its sub-commands. What the process and the options tell comes from the server; what
+ * is about items comes from the store, under the names that memcached gives to slab classes and
+ * LRU lists: the whole store shows as one class, number 1.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "cmd/cmd_priv.h"
 

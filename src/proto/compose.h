@@ -1,7 +1,7 @@
 /* proto/compose.h — answers of the text protocol, written straight into the output.
  *
- * Two kinds of calls: proto_reply() appends a whole fixed line; the proto_write_… helpers write at a
- * pointer into space that the caller has reserved, and return where they stopped.
+ * Two kinds of calls: proto_reply() appends a whole fixed line; the proto_write_… helpers write
+ * at a pointer into space that the caller has reserved, and return where they stopped.
  *
  * Includes: base, proto/base64.h, tbl/replies.def.  Included by: cmd, server.  Pure.
  * SPDX-License-Identifier: BSD-3-Clause */

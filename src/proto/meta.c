@@ -132,11 +132,25 @@ static bool read_fixed(const struct bytes *tokens, size_t count, struct proto_re
     return true;
 }
 
+/* `letters` is written as it is counted. */
+static void meta_init(struct proto_meta *meta)
+{
+    meta->flags = 0;
+    meta->explicit_cas = 0;
+    meta->initial = 0;
+    meta->opaque = bytes_of(NULL, 0);
+    meta->vivify_exptime = 0;
+    meta->recache_exptime = 0;
+    meta->mode = 0;
+    meta->letter_count = 0;
+}
+
 void text_parse_meta(struct bytes rest, struct proto_request *req)
 {
     struct bytes tokens[META_ARGS_MAX + 1];
     size_t count = 0;
-    for (; count <= META_ARGS_MAX && proto_token_next(&rest, &tokens[count]); count++) {
+    meta_init(&req->meta);
+    for (; count <= META_ARGS_MAX && text_token_next(&rest, &tokens[count]); count++) {
         if (count >= 1 && !letter_possible(tokens[count].ptr[0])) {
             text_refuse(req, PROTO_REPLY_BAD_FORMAT);
             return;

@@ -1,8 +1,9 @@
 /* proto/request.h — one parsed request, whatever protocol it came by.
  *
  * Includes: base, tbl/commands.def.  Included by: gate, cmd, server.  Pure data.
- * Memory:   `key`, `rest`, `value` and `opaque` point into the input; a request is valid as long as
- *           those bytes stay where they are. It may be copied freely (no pointer into itself).
+ * Memory:   `key`, `rest`, `value` and `opaque` point into the input; a request is valid as
+ *           long as those bytes stay where they are. It may be copied freely (no pointer into
+ *           itself).
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
@@ -78,7 +79,7 @@ struct proto_request {
     uint64_t delta;       /* incr, decr; meta D, 1 without */
     int32_t exptime;      /* as on the wire; meta T */
     uint32_t client_flags;
-    struct proto_meta meta;
+    struct proto_meta meta; /* of shapes META and META_VALUE; else undefined */
 };
 
 /* A row of tbl/commands.def. */

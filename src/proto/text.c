@@ -3,10 +3,6 @@
 
 #include "proto/text_priv.h"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 /* Tokens of a classic line that are looked at; memcached's number. */
 enum { TOKENS_MAX = 24 };
 
@@ -76,83 +72,72 @@ static bool parse_store_exptime(struct bytes token, int32_t *ret_value)
 }
 
 /* ── shortcuts ────────────────────────────────────────────────────────────────────────────────
- * The two commonest lines in their plainest form, in one pass and without a search for the line's end:
+ * The two commonest lines in their plainest form, in one pass and without a search for the
+ * line's end:
  *
- *     get key CR LF        set key flags exptime bytes CR LF
+ *     get key CR LF        set key flags exptime bytes [noreply] CR LF
  *
- * Whatever is not exactly like that is left to the general way below, which gives the same answer. */
-
-/* The first space or LF at or after `at`; `end` when there is none. */
-static inline const uint8_t *token_end(const uint8_t *at, const uint8_t *end)
-{
-#ifdef __SSE2__
-    const __m128i space = _mm_set1_epi8(' '), lf = _mm_set1_epi8('\n');
-    for (; end - at >= 16; at += 16) {
-        const __m128i chunk = _mm_loadu_si128((const __m128i *)(const void *)at);
-        const __m128i found = _mm_or_si128(_mm_cmpeq_epi8(chunk, space), _mm_cmpeq_epi8(chunk, lf));
-        const unsigned mask = (unsigned)_mm_movemask_epi8(found);
-        if (mask != 0)
-            return at + __builtin_ctz(mask);
-    }
-#endif
-    while (at < end && *at != ' ' && *at != '\n')
-        at++;
-    return at;
-}
+ * Whatever is not exactly like that is left to the general way below, which gives the same
+ * answer. */
 
 static bool shortcut_get(struct bytes in, struct proto_request *ret_req, size_t *ret_used)
 {
     enum { WORD = 4 };
     const uint8_t *key = in.ptr + WORD, *end = in.ptr + in.len;
-    const uint8_t *lf = token_end(key, end);
+    const uint8_t *lf = text_token_end(key, end);
     if (lf == end || *lf != '\n')
         return false;
     const size_t len = (size_t)(lf - key) - (lf[-1] == '\r');
     if (!text_key_ok(bytes_of(key, len)))
         return false;
-    *ret_req = (struct proto_request){.cmd = PROTO_CMD_GET, .key = bytes_of(key, len)};
+    text_request_init(ret_req, PROTO_CMD_GET);
+    ret_req->key = bytes_of(key, len);
     *ret_used = (size_t)(lf + 1 - in.ptr);
     return true;
 }
 
-/* Read 1 to 9 digits and the byte `stop` behind them; 10 bytes must be readable.
- * Returns where it goes on, or NULL. */
-static inline const uint8_t *shortcut_number(const uint8_t *at, uint8_t stop, uint32_t *ret_value)
+/* Read 1 to 9 digits at `at` < end. Returns where they stop, or NULL. */
+static inline const uint8_t *shortcut_number(const uint8_t *at, const uint8_t *end,
+                                             uint32_t *ret_value)
 {
-    uint32_t value = (uint32_t)*at - '0';
-    if (value > 9)
-        return NULL;
-    for (int i = 0; i < 8; i++) {
-        const uint32_t digit = (uint32_t) * ++at - '0';
-        if (digit > 9)
-            break;
+    enum { DIGITS_MAX = 9 };
+    const uint8_t *const last = end - at > DIGITS_MAX ? at + DIGITS_MAX : end;
+    const uint8_t *const begin = at;
+    uint32_t value = 0, digit;
+    while (at < last && (digit = (uint32_t)*at - '0') <= 9) {
         value = value * 10 + digit;
+        at++;
     }
-    at += *at >= '0' && *at <= '9';
     *ret_value = value;
-    return *at == stop ? at + 1 : NULL;
+    return at > begin && at < end ? at : NULL;
 }
 
 static bool shortcut_set(struct bytes in, struct proto_request *ret_req, size_t *ret_used)
 {
-    enum { WORD = 4, TAIL = 3 * 10 + 1 }; /* numbers with what ends them, LF */
+    enum { WORD = 4 };
+    static const char quiet[] = " noreply\r\n";
     const uint8_t *key = in.ptr + WORD, *end = in.ptr + in.len;
-    const uint8_t *at = token_end(key, end);
+    const uint8_t *at = text_token_end(key, end);
     const size_t len = (size_t)(at - key);
-    if (end - at < 1 + TAIL || *at != ' ' || !text_key_ok(bytes_of(key, len)))
+    uint32_t numbers[3];
+    if (!text_key_ok(bytes_of(key, len)))
         return false;
-    uint32_t client_flags, exptime, value_bytes;
-    at = shortcut_number(at + 1, ' ', &client_flags);
-    if (at == NULL || (at = shortcut_number(at, ' ', &exptime)) == NULL ||
-        (at = shortcut_number(at, '\r', &value_bytes)) == NULL || *at != '\n')
+    for (int i = 0; i < 3; i++) {
+        if (end - at < 2 || *at != ' ' || (at = shortcut_number(at + 1, end, &numbers[i])) == NULL)
+            return false;
+    }
+    const struct bytes tail = bytes_of(at, (size_t)(end - at));
+    const bool noreply = bytes_starts(tail, bytes_str(quiet));
+    if (!noreply && !bytes_starts(tail, bytes_str("\r\n")))
         return false;
-    *ret_req = (struct proto_request){.cmd = PROTO_CMD_SET,
-                                      .key = bytes_of(key, len),
-                                      .client_flags = client_flags,
-                                      .exptime = (int32_t)exptime,
-                                      .has_value = true,
-                                      .value_bytes = value_bytes};
-    *ret_used = (size_t)(at + 1 - in.ptr);
+    text_request_init(ret_req, PROTO_CMD_SET);
+    ret_req->key = bytes_of(key, len);
+    ret_req->client_flags = numbers[0];
+    ret_req->exptime = (int32_t)numbers[1];
+    ret_req->has_value = true;
+    ret_req->value_bytes = numbers[2];
+    ret_req->noreply = noreply;
+    *ret_used = (size_t)(at - in.ptr) + (noreply ? sizeof(quiet) - 1 : 2);
     return true;
 }
 
@@ -181,12 +166,12 @@ static void tokens_split(struct bytes rest, struct tokens *ret_tokens)
 {
     ret_tokens->count = 0;
     while (ret_tokens->count < TOKENS_MAX &&
-           proto_token_next(&rest, &ret_tokens->at[ret_tokens->count]))
+           text_token_next(&rest, &ret_tokens->at[ret_tokens->count]))
         ret_tokens->count++;
 }
 
-/* Is one of the keys too long? Every run of 251 bytes must hold a space, so only the last one of each run
- * is searched for. */
+/* Is one of the keys too long? Every run of 251 bytes must hold a space, so only the last one
+ * of each run is searched for. */
 static bool keys_too_long(struct bytes keys)
 {
     while (keys.len > PROTO_KEY_BYTES_MAX) {
@@ -201,7 +186,7 @@ static bool keys_too_long(struct bytes keys)
 static void parse_keys(struct bytes rest, struct proto_request *req)
 {
     req->rest = rest;
-    if (!proto_token_next(&req->rest, &req->key))
+    if (!text_token_next(&req->rest, &req->key))
         text_refuse(req, PROTO_REPLY_BAD_FORMAT);
     else if (keys_too_long(rest))
         text_refuse(req, PROTO_REPLY_BAD_KEYS);
@@ -210,7 +195,7 @@ static void parse_keys(struct bytes rest, struct proto_request *req)
 static void parse_touch_keys(struct bytes rest, struct proto_request *req)
 {
     struct bytes exptime;
-    if (!proto_token_next(&rest, &exptime)) {
+    if (!text_token_next(&rest, &exptime)) {
         text_refuse(req, PROTO_REPLY_BAD_FORMAT);
         return;
     }
@@ -295,7 +280,7 @@ static void parse_args(const struct proto_command *row, struct bytes rest,
 /* `line` is without its end. */
 static enum proto_rc parse_line(struct bytes line, struct proto_request *req)
 {
-    *req = (struct proto_request){.cmd = PROTO_CMD_NONE};
+    text_request_init(req, PROTO_CMD_NONE);
     if (line.len < 2) {
         text_refuse(req, PROTO_REPLY_BAD_FORMAT);
         return PROTO_OK;
@@ -328,7 +313,7 @@ static enum proto_rc line_unfinished(struct bytes in, struct proto_request *ret_
                                                             bytes_starts(rest, bytes_str("gets ")));
     if (is_get && in.len <= PROTO_GET_LINE_BYTES_MAX)
         return PROTO_MORE;
-    *ret_req = (struct proto_request){.cmd = PROTO_CMD_NONE};
+    text_request_init(ret_req, PROTO_CMD_NONE);
     if (is_get)
         text_refuse(ret_req, PROTO_REPLY_LINE_TOO_LONG);
     return PROTO_CLOSE;

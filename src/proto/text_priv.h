@@ -7,9 +7,34 @@
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "base/num.h"
 #include "proto/compose.h"
 #include "proto/request.h"
+
+/* Begin a request. All but `meta` is set, one field after the other: clearing the whole struct
+ * at once took a third of the time that a `get` takes here. */
+static ALWAYS_INLINE void text_request_init(struct proto_request *req, enum proto_cmd cmd)
+{
+    req->cmd = cmd;
+    req->noreply = false;
+    req->has_value = false;
+    req->value_bad = false;
+    req->key_base64 = false;
+    req->hashed = false;
+    req->key = bytes_of(NULL, 0);
+    req->rest = bytes_of(NULL, 0);
+    req->error = NULL;
+    req->value = bytes_of(NULL, 0);
+    req->value_bytes = 0;
+    req->compare_cas = 0;
+    req->delta = 0;
+    req->exptime = 0;
+    req->client_flags = 0;
+}
 
 /* Record why a line cannot be served; the last reason counts. */
 static inline void text_refuse(struct proto_request *req, enum proto_reply reply)
@@ -20,6 +45,38 @@ static inline void text_refuse(struct proto_request *req, enum proto_reply reply
 static inline bool text_key_ok(struct bytes key)
 {
     return key.len >= 1 && key.len <= PROTO_KEY_BYTES_MAX;
+}
+
+/* The first space or LF at or after `at`; `end` when there is none. */
+static ALWAYS_INLINE const uint8_t *text_token_end(const uint8_t *at, const uint8_t *end)
+{
+#ifdef __SSE2__
+    const __m128i space = _mm_set1_epi8(' '), lf = _mm_set1_epi8('\n');
+    for (; end - at >= 16; at += 16) {
+        const __m128i chunk = _mm_loadu_si128((const __m128i *)(const void *)at);
+        const __m128i found = _mm_or_si128(_mm_cmpeq_epi8(chunk, space), _mm_cmpeq_epi8(chunk, lf));
+        const unsigned mask = (unsigned)_mm_movemask_epi8(found);
+        if (mask != 0)
+            return at + __builtin_ctz(mask);
+    }
+#endif
+    while (at < end && *at != ' ' && *at != '\n')
+        at++;
+    return at;
+}
+
+/* proto_token_next(), inlined. */
+static ALWAYS_INLINE bool text_token_next(struct bytes *rest, struct bytes *ret_token)
+{
+    if (rest->len == 0)
+        return false;
+    const uint8_t *at = rest->ptr, *end = rest->ptr + rest->len;
+    while (at < end && *at == ' ')
+        at++;
+    const uint8_t *stop = text_token_end(at, end);
+    *ret_token = bytes_of(at, (size_t)(stop - at));
+    *rest = bytes_of(stop, (size_t)(end - stop));
+    return stop > at;
 }
 
 /* A signed 32-bit decimal. */

@@ -34,11 +34,15 @@ DIFFERENCES = [
     (rb"ms .*\bs\b", "1.6.18 returns no size from ms"),
     (rb"(set|add|replace|append|prepend|cas) \S+ x", "1.6.18 does not swallow the block"),
     (rb"md .*\b(T|v) ?.*", "1.6.18 words flag errors of md like those of ma"),
+    (rb"m\w .* !", "1.6.18 calls it an invalid flag, 1.6.45 a format error"),
+    (rb"mg (?=.* b\b)(?=.* N\d)", "1.6.18 forgets that the key of a vivified item came in base64"),
+    (rb"mg \S+ Oo{32}", "1.6.18 counts a get"),
     (rb"me ", "sizes and classes are the engine's own"),
 ]
 
-# Counters that depend on when an expired item is found, or which the engine counts by itself.
-UNCOUNTED = {"curr_items", "get_expired", "get_flushed"}
+# Counters that depend on when an expired item is found; and those of cas, because 1.6.18 counts
+# compares of `ms` in other modes than set differently (the tables check the rest).
+UNCOUNTED = {"curr_items", "get_expired", "get_flushed", "cas_hits", "cas_misses", "cas_badval"}
 
 
 class Generator:
@@ -223,8 +227,8 @@ class Side:
         return answers
 
 
-def play(pair, seed, batches):
-    """Run a sequence on both; returns what differs, or None."""
+def play_answers(pair, seed, batches):
+    """Run a sequence on both; returns the first answers that differ, or None."""
     ours, peers = (Side(server) for server in pair)
     try:
         for batch in batches:
@@ -240,6 +244,24 @@ def play(pair, seed, batches):
         ours.conn.close()
         peers.conn.close()
     return None
+
+
+def counters(server):
+    with server.connect() as conn:
+        stats = conn.stats()
+    return {name: int(stats[name]) for name in rows.COUNTED if name not in UNCOUNTED}
+
+
+def play(pair, seed, batches):
+    """Run a sequence on both; returns what differs in answers or counters, or None."""
+    before = [counters(server) for server in pair]
+    difference = play_answers(pair, seed, batches)
+    if difference:
+        return difference
+    ours, peers = ({name: after[name] - start[name] for name in after}
+                   for start, after in zip(before, map(counters, pair)))
+    return ", ".join(f"{name}: ours {ours[name]}, memcached {peers[name]}"
+                     for name in ours if ours[name] != peers[name]) or None
 
 
 def wipe(seed):
@@ -269,16 +291,6 @@ def shrink(pair, seed, batches):
     return [batch for batch in batches if batch]
 
 
-def counters(pair):
-    found = []
-    for server in pair:
-        with server.connect() as conn:
-            stats = conn.stats()
-            found.append({name: int(stats[name]) for name in rows.COUNTED
-                          if name not in UNCOUNTED})
-    return found
-
-
 @pytest.fixture(scope="module")
 def pair():
     if not os.path.exists(harness.PEER):
@@ -294,15 +306,9 @@ def test_answers_agree(pair, first):
     for seed in range(first, min(first + PER_TEST, SEED + SEQUENCES)):
         batches = [[request for request in batch if not left_out(request)]
                    for batch in Generator(seed).batches()]
-        before = counters(pair)
         difference = play(pair, seed, batches)
         if difference:
             small = shrink(pair, seed, batches)
-            again = play(pair, seed, [wipe(seed)] + small)
             text = "\n".join(repr(batch) for batch in small)
+            again = play(pair, seed, [wipe(seed)] + small)
             pytest.fail(f"seed {seed}: {difference}\nshrunk to\n{text}\n{again}")
-        moved = [{name: after[name] - start[name] for name in after}
-                 for start, after in zip(before, counters(pair))]
-        assert moved[0] == moved[1], f"seed {seed}: counters differ: " + ", ".join(
-            f"{name} ours {moved[0][name]} memcached {moved[1][name]}"
-            for name in moved[0] if moved[0][name] != moved[1][name])

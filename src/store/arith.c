@@ -8,6 +8,12 @@ static bool is_blank(uint8_t byte)
     return byte == ' ' || (byte >= '\t' && byte <= '\r');
 }
 
+/* What ends a number: the value's end, a blank, or (as strtoull sees it) a NUL. */
+static bool is_end(uint8_t byte)
+{
+    return byte == '\0' || is_blank(byte);
+}
+
 /* Read a value as strtoull would up to white space (observed 1.6.45): leading blanks, a sign, digits; a blank and
  * anything may follow. */
 static bool text_number(struct bytes text, uint64_t *ret_number)
@@ -19,7 +25,7 @@ static bool text_number(struct bytes text, uint64_t *ret_number)
     if (at < text.len && (text.ptr[at] == '-' || text.ptr[at] == '+'))
         at++;
     size_t end = at;
-    while (end < text.len && !is_blank(text.ptr[end]))
+    while (end < text.len && !is_end(text.ptr[end]))
         end++;
     uint64_t number;
     if (!num_parse_u64(bytes_of(text.ptr + at, end - at), UINT64_MAX, &number))
@@ -53,7 +59,7 @@ static bool in_place(const struct mutation *m, const struct store_arith *arith, 
 static struct item_spec arith_spec(const struct mutation *m, const struct store_arith *arith,
                                    size_t digits, uint64_t cas)
 {
-    struct item_spec spec = item_spec_of(m->thread->store, m->at.item, m->at.loc);
+    struct item_spec spec = item_spec_of(m->thread->store, m->at.item, m->at.loc, false);
     if (arith->touch)
         spec.exp_s = arith->touch_exp_s;
     if (spec.value_bytes < digits)

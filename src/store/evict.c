@@ -155,6 +155,7 @@ static void drain_item(struct drain *drain, struct item *item, uint64_t loc, uin
     struct store *store = thread->store;
     struct place place;
     uint32_t room = 0; /* bytes of `place`, 0: none yet */
+    bool keep_id = false;
     for (;;) {
         struct locked at;
         index_lock(store, hash, &at);
@@ -169,8 +170,13 @@ static void drain_item(struct drain *drain, struct item *item, uint64_t loc, uin
             index_account(thread, -1);
             break;
         }
-        const struct item_spec spec = item_spec_of(store, item, loc);
+        const struct item_spec spec = item_spec_of(store, item, loc, keep_id);
         const uint32_t bytes = (uint32_t)item_bytes_for(spec.fmt, spec.key.len, spec.value_bytes);
+        if (room == bytes && !place_id_fits(store, &place, &spec, item_id(store, item, loc))) {
+            keep_id = true;
+            index_unlock(&at);
+            continue;
+        }
         if (room == bytes) {
             item_move(drain, &at, &spec, &place);
             index_unlock(&at);
@@ -612,6 +618,8 @@ void store_maintain(struct store_thread *thread)
 
 void store_maintain_wake(struct store *store)
 {
+    if (atomic_load_explicit(&store->wait_wanted, memory_order_relaxed))
+        return; /* asked already, not yet heard */
     atomic_store_explicit(&store->wait_wanted, true, memory_order_seq_cst);
     if (!atomic_load_explicit(&store->wait_asleep, memory_order_seq_cst))
         return;

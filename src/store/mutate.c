@@ -32,16 +32,29 @@ void item_unlinked(struct store_thread *thread, struct item *item, uint64_t loc)
 
 /* ── writing a record again ───────────────────────────────────────────────────────────────── */
 
-struct item_spec item_spec_of(const struct store *store, const struct item *item, uint64_t loc)
+uint64_t place_id(const struct store *store, const struct place *place)
 {
-    const bool cas = item_cas_known(item);
+    return atomic_load_explicit(&store->segments[place->seg].seqno, memory_order_relaxed) << 20 |
+           (place->loc - segment_loc(store, place->seg));
+}
+
+bool place_id_fits(const struct store *store, const struct place *place,
+                   const struct item_spec *spec, uint64_t old_id)
+{
+    return (spec->fmt & FMT_CAS) || place_id(store, place) > old_id;
+}
+
+struct item_spec item_spec_of(const struct store *store, const struct item *item, uint64_t loc,
+                              bool keep_id)
+{
+    const bool cas = keep_id || item_cas_known(item);
     struct item_spec spec = {
         .key = item_key(item),
         .value_bytes = item_vlen(item),
         .client_flags = item_client_flags(item),
         .exp_s = item_exp_s(item),
     };
-    spec.cas = cas ? item_cas(store, item, loc) : 0;
+    spec.cas = cas ? item_id(store, item, loc) : 0;
     /* an item that may expire keeps the field even while it does not (touch 0 in place) */
     spec.fmt = (uint8_t)((item->fmt & ~FMT_CAS) | (cas ? FMT_CAS : 0));
     return spec;

@@ -21,7 +21,7 @@ struct mutation {
     struct locked at;   /* at.slot != NULL: there is an entry, alive or not */
     struct place place; /* valid when has_place */
     bool has_place;
-    bool ghost; /* the key is remembered: its new item belongs to the main queue */
+    bool keep_id; /* the item's id must become a field when it is written again */
 };
 
 enum room {

@@ -129,18 +129,34 @@ static bool has_effect(const struct store_thread *thread, const struct store_fet
     return how->lease && !view->win_sent && (view->stale || recache_due(thread, how, view->exp_s));
 }
 
-/* Make the item that a lookup with `vivify` did not find. */
+/* Make the item that a lookup with `vivify` did not find, and show it. The view is made up rather than looked up: the
+ * new item may have expired or been evicted already, and was created all the same. */
 static enum store_rc fetch_vivify(struct store_thread *thread, const struct store_key *key,
-                                  const struct store_fetch *how)
+                                  const struct store_fetch *how, struct store_view *view)
 {
     const struct store_put put = {
         .mode = STORE_ADD,
         .exp_s = how->touch ? how->touch_exp_s : how->vivify_exp_s,
         .explicit_cas = how->explicit_cas,
     };
-    struct store_put_result result;
+    struct store_put_result result = {0};
+    const bool want_cas = (how->flags & STORE_GET_CAS) != 0;
     const struct writer writer = {.thread = thread, .key = key, .put = &put, .st = ST_WIN};
-    return put_value(&writer, &result);
+    const enum store_rc rc = put_value(&writer, want_cas ? &result : NULL);
+    if (rc != STORE_OK)
+        return rc;
+    *view = (struct store_view){
+        .key = key->key,
+        .value = bytes_of("", 0),
+        .cas_unique = result.cas_unique,
+        .memory_bytes = item_bytes_for(item_fmt(put.exp_s, 0, 0), key->key.len, 0),
+        .exp_s = put.exp_s,
+        .last_access_s = thread->now_s,
+        .key_binary = key->binary,
+        .won = true,
+        .created = true,
+    };
+    return STORE_OK;
 }
 
 /* Set the exptime of the locked item, where it lies or by writing it again. */
@@ -157,13 +173,19 @@ static enum room fetch_touch(struct mutation *m, uint32_t exp_s)
         }
         return ROOM_READY;
     }
-    struct item_spec spec = item_spec_of(store, item, m->at.loc);
+    struct item_spec spec = item_spec_of(store, item, m->at.loc, m->keep_id);
     spec.exp_s = exp_s;
     spec.fmt = (uint8_t)((spec.fmt & ~FMT_EXP) | (exp_s != 0 ? FMT_EXP : 0));
     const enum room room = mutation_room(m, &spec);
-    if (room == ROOM_READY)
-        mutation_rewrite(m, &spec);
-    return room;
+    if (room != ROOM_READY)
+        return room;
+    if (!place_id_fits(store, &m->place, &spec, item_id(store, item, m->at.loc))) {
+        m->keep_id = true;
+        mutation_unlock(m);
+        return ROOM_AGAIN;
+    }
+    mutation_rewrite(m, &spec);
+    return ROOM_READY;
 }
 
 /* Under the lock: touch, decide who has won, and show the item. */
@@ -248,17 +270,9 @@ enum store_rc store_fetch(struct store_thread *thread, const struct store_key *k
         }
         if (!store_rc_is_miss(rc) || !how->vivify)
             return rc;
-        rc = fetch_vivify(thread, key, how);
-        if (rc == STORE_NOT_STORED) /* another made it first: look again */
-            continue;
-        if (rc != STORE_OK)
+        rc = fetch_vivify(thread, key, how, ret_view);
+        if (rc != STORE_NOT_STORED) /* else another made it first: look again */
             return rc;
-        rc = store_get(thread, key, how->flags | STORE_GET_NO_BUMP, ret_view);
-        if (rc == STORE_OK) {
-            ret_view->created = ret_view->won = true;
-            ret_view->win_sent = false;
-            return STORE_OK;
-        }
     }
 }
 

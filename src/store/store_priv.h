@@ -502,8 +502,16 @@ size_t number_print(uint8_t *dst, const struct item *item); /* padded to its wid
 void item_unlinked(struct store_thread *thread, struct item *item, uint64_t loc);
 void item_linked(struct store_thread *thread, const struct item *item);
 
-/* Layout and content of an existing item, to write it again elsewhere: CAS unique kept if known. */
-struct item_spec item_spec_of(const struct store *store, const struct item *item, uint64_t loc);
+/* Layout of an existing item, to write it again elsewhere: its id becomes a field if it is known or
+ * `keep_id` (see place_id_fits). */
+struct item_spec item_spec_of(const struct store *store, const struct item *item, uint64_t loc,
+                              bool keep_id);
+/* The id that a record gets from its place alone. */
+uint64_t place_id(const struct store *store, const struct place *place);
+/* May an item be written again at `place` after `spec`? Ids of one key only grow, so without a field
+ * the new place's must be above the old one. */
+bool place_id_fits(const struct store *store, const struct place *place,
+                   const struct item_spec *spec, uint64_t old_id);
 /* Copy the value (text, number or table) and the changing bytes but `dead` and cas-seen. */
 void item_copy_rest(const struct store_thread *thread, const struct item *from, uint64_t from_loc,
                     const struct place *to, uint8_t *value);

@@ -5,20 +5,13 @@
 
 /* ── which CAS unique a new record gets ───────────────────────────────────────────────────── */
 
-/* The id that the place gives by itself, see (7) in store_priv.h. */
-static uint64_t place_cas(const struct store *store, const struct place *place)
-{
-    return atomic_load_explicit(&store->segments[place->seg].seqno, memory_order_relaxed) << 20 |
-           (place->loc - segment_loc(store, place->seg));
-}
-
 uint64_t cas_field_needed(const struct mutation *m, uint64_t field)
 {
     const struct store *store = m->thread->store;
     if (store->no_cas || m->at.slot == NULL)
         return field;
     const uint64_t old = item_id(store, m->at.item, m->at.loc);
-    const uint64_t own = field != 0 ? field : place_cas(store, &m->place);
+    const uint64_t own = field != 0 ? field : place_id(store, &m->place);
     return own > old ? field : old + 1;
 }
 
@@ -124,7 +117,7 @@ static enum room put_try(const struct writer *w, struct mutation *m, uint64_t *c
     if (decision.rc != STORE_OK)
         return ROOM_NONE;
     const bool alive = found == STORE_OK;
-    const uint64_t cas_needed = alive ? cas_field_needed(m, *cas) : *cas;
+    const uint64_t cas_needed = cas_field_needed(m, *cas);
     const uint32_t exp_needed = decision.stale ? item_exp_s(m->at.item) : *exp_s;
     if ((cas_needed != *cas && w->put->explicit_cas == 0) || exp_needed != *exp_s) {
         if (w->put->explicit_cas == 0)
@@ -237,7 +230,7 @@ static enum store_rc join_large(struct store_thread *thread, const struct store_
 static struct item_spec join_spec(const struct mutation *m, const struct store_put *put,
                                   uint64_t cas)
 {
-    struct item_spec spec = item_spec_of(m->thread->store, m->at.item, m->at.loc);
+    struct item_spec spec = item_spec_of(m->thread->store, m->at.item, m->at.loc, false);
     spec.value_bytes += put_value_bytes(put);
     spec.cas = cas;
     spec.fmt = (uint8_t)((spec.fmt & ~(FMT_CAS | FMT_NUMBER)) | (cas != 0 ? FMT_CAS : 0));
@@ -380,7 +373,7 @@ enum store_rc store_put(struct store_thread *thread, const struct store_key *key
 static enum room delete_rewrite(struct mutation *m, const struct store_delete *how, uint64_t *cas)
 {
     struct store_thread *thread = m->thread;
-    struct item_spec spec = item_spec_of(thread->store, m->at.item, m->at.loc);
+    struct item_spec spec = item_spec_of(thread->store, m->at.item, m->at.loc, false);
     spec.exp_s = how->touch ? how->touch_exp_s : how->clear_value ? 0 : spec.exp_s;
     spec.cas = *cas;
     if (how->clear_value) {

@@ -39,7 +39,7 @@ static void defaults(void **state)
     assert_int_equal(parse(&opts, "").action, OPT_RUN);
     assert_int_equal(opts.port, 11211);
     assert_int_equal(opts.udp_port, 0);
-    assert_string_equal(opts.listen, "127.0.0.1");
+    assert_string_equal(opts.listen, "127.0.0.1,::1");
     assert_null(opts.unix_socket);
     assert_int_equal(opts.unix_mask, 0700);
     assert_int_equal(opts.memory_limit_bytes, 64 << 20);

@@ -62,6 +62,18 @@ uint32_t cmd_exptime(const struct cmd_ctx *ctx, int32_t exptime)
     return exp_s > UINT32_MAX ? UINT32_MAX : (uint32_t)exp_s;
 }
 
+uint32_t cmd_vivify_exptime(const struct cmd_ctx *ctx, const struct proto_request *req)
+{
+    int32_t exptime = req->meta.vivify_exptime;
+    for (size_t i = 0; i < req->meta.letter_count; i++) {
+        if (req->meta.letters[i] == 'T')
+            exptime = req->exptime;
+        else if (req->meta.letters[i] == 'N')
+            exptime = req->meta.vivify_exptime;
+    }
+    return cmd_exptime(ctx, exptime);
+}
+
 void cmd_count_compare(struct cmd_ctx *ctx, enum store_rc rc)
 {
     if (rc == STORE_OK)
@@ -83,6 +95,13 @@ enum proto_reply cmd_store_refused(struct cmd_ctx *ctx, const struct proto_reque
     const bool too_large = rc == STORE_TOO_LARGE;
     stat_inc(ctx->stats, too_large ? STAT_STORE_TOO_LARGE : STAT_STORE_NO_MEMORY);
     return too_large ? PROTO_REPLY_TOO_LARGE : PROTO_REPLY_NO_MEMORY_STORE;
+}
+
+bool cmd_store_outgrown(const struct cmd_ctx *ctx, const struct proto_request *req,
+                        enum store_mode mode, enum store_rc rc)
+{
+    return rc == STORE_TOO_LARGE && (mode == STORE_APPEND || mode == STORE_PREPEND) &&
+           req->key.len + req->value_bytes + STORE_ITEM_BYTES_EXTRA <= ctx->opts->max_item_bytes;
 }
 
 /* ── values ───────────────────────────────────────────────────────────────────────────────── */

@@ -59,6 +59,9 @@ static inline void cmd_key_init(const struct cmd_ctx *ctx, const struct proto_re
  * expired at once; up to 30 days: from now on; else Unix time. */
 uint32_t cmd_exptime(const struct cmd_ctx *ctx, int32_t exptime);
 
+/* The exptime of an item that a meta command creates: of N and T the one that stands last. */
+uint32_t cmd_vivify_exptime(const struct cmd_ctx *ctx, const struct proto_request *req);
+
 /* ── outcomes ─────────────────────────────────────────────────────────────────────────────── */
 
 /* Count a lookup that found nothing, when it had been there: get_expired, get_flushed. */
@@ -78,6 +81,11 @@ void cmd_count_compare(struct cmd_ctx *ctx, enum store_rc rc);
  * answer. */
 enum proto_reply cmd_store_refused(struct cmd_ctx *ctx, const struct proto_request *req,
                                    enum store_rc rc);
+
+/* Did an append or prepend fail for what it would have grown to, not for what was sent? memcached
+ * calls that not stored (observed 1.6.18). */
+bool cmd_store_outgrown(const struct cmd_ctx *ctx, const struct proto_request *req,
+                        enum store_mode mode, enum store_rc rc);
 
 static inline void cmd_prefix_count(struct cmd_ctx *ctx, struct bytes key, enum prefix_event event)
 {

@@ -32,7 +32,7 @@ static enum store_rc fetch(struct cmd_ctx *ctx, const struct proto_request *req,
         .vivify = proto_meta_has(req, 'N'),
         .recache = proto_meta_has(req, 'R'),
         .touch_exp_s = cmd_exptime(ctx, req->exptime),
-        .vivify_exp_s = cmd_exptime(ctx, req->meta.vivify_exptime),
+        .vivify_exp_s = cmd_vivify_exptime(ctx, req),
         .recache_ttl_s = req->meta.recache_exptime > 0 ? (uint32_t)req->meta.recache_exptime : 0,
         .explicit_cas = req->meta.explicit_cas,
     };

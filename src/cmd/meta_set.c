@@ -90,7 +90,9 @@ enum cmd_rc cmd_meta_set_run(struct cmd_ctx *ctx, struct proto_request *req,
     };
     /* What c and s say of a failure. */
     struct store_put_result result = {.cas_unique = 0, .value_bytes = req->value_bytes};
-    const enum store_rc rc = store_put(ctx->thread, &key.key, &put, &result);
+    enum store_rc rc = store_put(ctx->thread, &key.key, &put, &result);
+    if (UNLIKELY(cmd_store_outgrown(ctx, req, put.mode, rc)))
+        rc = STORE_NOT_STORED;
     const char *code = code_of(rc);
     if (code == NULL)
         return cmd_answer(ctx, req, cmd_store_refused(ctx, req, rc));
@@ -138,10 +140,12 @@ enum cmd_rc cmd_meta_delete(struct cmd_ctx *ctx, struct proto_request *req)
 
 /* ── ma ───────────────────────────────────────────────────────────────────────────────────── */
 
+/* A `t` before T or N tells the time before; on a creation that is none. */
 static uint8_t *write_arith_flags(uint8_t *dst, struct cmd_ctx *ctx,
                                   const struct proto_request *req, const struct cmd_key *key,
                                   const struct store_arith_result *result)
 {
+    uint32_t exp_s = result->created ? 0 : result->exp_s;
     for (size_t i = 0; i < req->meta.letter_count; i++) {
         const char letter = req->meta.letters[i];
         if (letter == 'O')
@@ -151,7 +155,11 @@ static uint8_t *write_arith_flags(uint8_t *dst, struct cmd_ctx *ctx,
         else if (letter == 'c')
             dst = cmd_write_flag(dst, 'c', result->cas_unique);
         else if (letter == 't')
-            dst = cmd_write_ttl(dst, ctx, result->exp_s);
+            dst = cmd_write_ttl(dst, ctx, exp_s);
+        else if (letter == 'T')
+            exp_s = cmd_exptime(ctx, req->exptime);
+        else if (letter == 'N' && result->created)
+            exp_s = cmd_exptime(ctx, req->meta.vivify_exptime);
     }
     return dst;
 }
@@ -181,6 +189,17 @@ static void count_arith(struct cmd_ctx *ctx, bool decr, enum store_rc rc, bool c
     cmd_count_gone(ctx, rc);
 }
 
+/* With both t and T the answer may have to tell the exptime before; the store tells the new one. */
+static uint32_t exptime_before(struct cmd_ctx *ctx, const struct proto_request *req,
+                               const struct cmd_key *key)
+{
+    struct store_view view;
+    if (!proto_meta_has(req, 't') || !proto_meta_has(req, 'T') ||
+        store_get(ctx->thread, &key->key, STORE_GET_NO_BUMP, &view) != STORE_OK)
+        return 0;
+    return view.exp_s;
+}
+
 enum cmd_rc cmd_meta_arith(struct cmd_ctx *ctx, struct proto_request *req)
 {
     struct cmd_key key;
@@ -190,7 +209,7 @@ enum cmd_rc cmd_meta_arith(struct cmd_ctx *ctx, struct proto_request *req)
         .compare = proto_meta_has(req, 'C'),
         .vivify = proto_meta_has(req, 'N'),
         .touch = proto_meta_has(req, 'T'),
-        .vivify_exp_s = cmd_exptime(ctx, req->meta.vivify_exptime),
+        .vivify_exp_s = cmd_vivify_exptime(ctx, req),
         .touch_exp_s = cmd_exptime(ctx, req->exptime),
         .delta = req->delta,
         .initial = req->meta.initial,
@@ -198,8 +217,11 @@ enum cmd_rc cmd_meta_arith(struct cmd_ctx *ctx, struct proto_request *req)
         .explicit_cas = req->meta.explicit_cas,
         .flags = proto_meta_has(req, 'c') ? STORE_GET_CAS : 0,
     };
+    const uint32_t exp_before_s = exptime_before(ctx, req, &key);
     struct store_arith_result result = {.created = false};
     const enum store_rc rc = store_arith(ctx->thread, &key.key, &arith, &result);
+    if (arith.touch)
+        result.exp_s = exp_before_s;
     count_arith(ctx, arith.decr, rc, result.created);
     const char *code = code_of(rc);
     if (code == NULL)
@@ -207,7 +229,7 @@ enum cmd_rc cmd_meta_arith(struct cmd_ctx *ctx, struct proto_request *req)
                           rc == STORE_NOT_NUMBER ? PROTO_REPLY_NOT_NUMBER : PROTO_REPLY_NO_MEMORY);
     if (rc != STORE_OK)
         return cmd_meta_answer(ctx, req, &key, code);
-    if (!proto_meta_has(req, 'q'))
+    if (!proto_meta_has(req, 'q') || result.created) /* a creation is told (observed 1.6.18) */
         answer_arith(ctx, req, &key, &result);
     return CMD_OK;
 }

@@ -57,7 +57,9 @@ enum cmd_rc cmd_store_run(struct cmd_ctx *ctx, struct proto_request *req,
         .value = req->value,
         .upload = upload,
     };
-    const enum store_rc rc = store_put(ctx->thread, &key.key, &put, NULL);
+    enum store_rc rc = store_put(ctx->thread, &key.key, &put, NULL);
+    if (UNLIKELY(cmd_store_outgrown(ctx, req, put.mode, rc)))
+        rc = STORE_NOT_STORED;
     if (rc != STORE_TOO_LARGE && rc != STORE_NO_MEMORY)
         stat_inc(ctx->stats, STAT_CMD_SET); /* an upload was accepted, whatever came of it */
     if (put.compare)

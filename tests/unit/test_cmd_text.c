@@ -1,5 +1,5 @@
-/* Commands on a store, without sockets: a row sends bytes and expects bytes. Every row runs with values
- * taken from the input and with values uploaded in pieces.
+/* Commands on a store, without sockets: a row sends bytes and expects bytes. Every row runs
+ * with values taken from the input and with values uploaded in pieces.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <stdarg.h>
 #include <stdio.h>
@@ -138,6 +138,11 @@ static const struct row {
      "NF\r\nSTORED\r\nVA 1\r\n6\r\nVA 2\r\n16\r\nVA 2\r\n10\r\nVA 1\r\n1\r\n"},
     {"ma vivify", "ma a N0 J13 v t k\r\nma a v\r\nma a T30 t v\r\n",
      "VA 2 t-1 ka\r\n13\r\nVA 2\r\n14\r\nVA 2 t30\r\n15\r\n"},
+    {"ma t before T", "ma a N30\r\nma a t T60\r\nma a T90 t\r\n", "HD\r\nHD t30\r\nHD t90\r\n"},
+    {"ma creation is told", "ma a N0 q k\r\nma a q\r\nma b N0 t N5\r\n",
+     "HD ka\r\nCLIENT_ERROR invalid or duplicate flag\r\n"},
+    {"ma N T", "ma a N100 T0 t\r\nma b T5 N9 t\r\nmg b t\r\nmg c N9 T5\r\nmg c t\r\n",
+     "HD t-1\r\nHD t9\r\nHD t9\r\nHD W\r\nHD t5 Z\r\n"},
     {"ma of text", "set a 0 0 1\r\nx\r\nma a\r\n",
      "STORED\r\nCLIENT_ERROR cannot increment or decrement non-numeric value\r\n"},
     {"ma cas", "ms a 1 E7\r\n1\r\nma a C6\r\nma a C7 E9 c v\r\n", "HD\r\nEX\r\nVA 1 c9\r\n2\r\n"},

@@ -35,14 +35,14 @@ build/release/matted build/debug/matted: build/%/matted:
 
 test:
 	@sh tools/install-deps build test
-	@python3 tests/run.py
+	@/usr/bin/python3 tests/run.py
 
 demo: build/release/matted
-	@python3 examples/demo.py $(ARGS)
+	@/usr/bin/python3 examples/demo.py $(ARGS)
 
 bench: build/release/matted
 	@sh tools/install-deps bench
-	@python3 bench/run.py $(ARGS)
+	@/usr/bin/python3 bench/run.py $(ARGS)
 
 fuzz:
 	@sh tools/install-deps build test
@@ -51,7 +51,7 @@ fuzz:
 
 test-clients: build/release/matted
 	@sh tools/install-deps clients
-	@python3 tests/clients/run.py $(ARGS)
+	@/usr/bin/python3 tests/clients/run.py $(ARGS)
 
 install: build/release/matted
 	meson configure build/release --prefix=$(PREFIX)

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """Run the tests: tests/run.py [SUITE...] (all without a name; --list shows them).
 
@@ -22,6 +22,7 @@ import xml.etree.ElementTree
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 TREES = ["release", "debug", "asan", "tsan", "fuzz"]
+PYTHON = "/usr/bin/python3"  # Debian's, which has pytest; another one may be first in PATH
 TIMEOUT_S = 1200  # of one program; a hang must end before CI's patience does
 ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
@@ -171,7 +172,7 @@ def pytest_run(server):
         return Result(failed=1, output=f"--- {program} is missing\n")
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         status, output = run(
-            FIXED + [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+            FIXED + [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider",
                      f"--junitxml={report.name}", "tests/script"],
             MATTE_SERVER=str(program))
         try:

@@ -36,7 +36,11 @@ static enum store_rc fetch(struct cmd_ctx *ctx, const struct proto_request *req,
         .recache_ttl_s = req->meta.recache_exptime > 0 ? (uint32_t)req->meta.recache_exptime : 0,
         .explicit_cas = req->meta.explicit_cas,
     };
-    return store_fetch(ctx->thread, &key->key, &how, ret_view);
+    const enum store_rc rc = store_fetch(ctx->thread, &key->key, &how, ret_view);
+    struct store_view again;
+    if (rc == STORE_OK && ret_view->created && !proto_meta_has(req, 'u'))
+        (void)!store_get(ctx->thread, &key->key, 0, &again); /* its creator has fetched it */
+    return rc;
 }
 
 /* The flags of a hit in request order, then W X Z. A `t` before T or N tells the time before. */

@@ -23,7 +23,8 @@ help:
 	@echo 'Missing packages of Debian are installed first, and named.'
 
 run: build/release/matted
-	build/release/matted -l 127.0.0.1 -p 11211 $(USER_FLAG) $(ARGS)
+	@echo "Serving 127.0.0.1:11211; Ctrl-C ends it."
+	@exec build/release/matted -l 127.0.0.1 -p 11211 $(USER_FLAG) $(ARGS)
 
 build: build/release/matted build/debug/matted
 

@@ -13,7 +13,7 @@
 #include "server/process.h"
 #include "server/server.h"
 
-static struct net *stop_net; /* what the signals stop; set before they are caught */
+static struct net *stop_net; /* what the signals stop; set while they are caught */
 
 static void on_stop(int signal_number)
 {
@@ -21,14 +21,14 @@ static void on_stop(int signal_number)
     net_stop(stop_net);
 }
 
-static void signals_catch(struct net *net)
+/* What the signals that end us do; SIGUSR1 is memcached's "stop, and keep the memory file". */
+static void signals_handle(void (*handler)(int signal_number))
 {
-    stop_net = net;
-    struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
     (void)sigemptyset(&action.sa_mask);
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
-    (void)sigaction(SIGUSR1, &action, NULL); /* memcached: stop and keep the memory file */
+    (void)sigaction(SIGUSR1, &action, NULL);
 }
 
 static void signals_ignore(void)
@@ -45,7 +45,10 @@ static int serve(struct server *server, const struct opts *opts)
         log_line(LOG_ERROR, "%s", error);
         return PROCESS_OS;
     }
-    signals_catch(server->net);
+    stop_net = server->net;
+    signals_handle(on_stop);
+    if (opts->lock_memory)
+        process_memory_lock();
     int code = 0;
     if (opts->pidfile != NULL)
         code = process_pidfile_write(opts->pidfile);
@@ -73,17 +76,18 @@ static int run(const struct opts *opts)
     }
     /* Connections, per worker two fds, the listener's, standard ones, files: rounded up. */
     int code = process_fds_raise(opts->conn_limit + 2ull * opts->threads + 64);
+    if (code == 0 && opts->lock_memory)
+        process_memory_lock_allow();
     if (code == 0)
         code = process_user_drop(opts->user);
     if (code == 0 && opts->daemon)
         code = process_daemonize(opts->verbose == 0);
     if (code != 0)
         return code;
-    if (opts->lock_memory)
-        process_memory_lock();
     clock_init();
     struct server server;
     code = serve(&server, opts);
+    signals_handle(SIG_IGN); /* we are ending already */
     server_fini(&server);
     return code;
 }

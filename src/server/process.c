@@ -119,11 +119,20 @@ void process_ready(void)
     ready_fd = -1;
 }
 
+void process_memory_lock_allow(void)
+{
+    const struct rlimit limit = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+    (void)setrlimit(RLIMIT_MEMLOCK, &limit); /* the lock itself complains when this failed */
+}
+
 void process_memory_lock(void)
 {
+    struct rlimit limit;
+    const bool unlimited =
+        getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY;
     /* On fault: the store reserves far more addresses than it uses. */
-    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0)
-        log_line(LOG_ERROR, "warning: -k invalid, mlockall() failed: %s", strerror(errno));
+    if (mlockall(MCL_CURRENT | MCL_ONFAULT | (unlimited ? MCL_FUTURE : 0)) != 0)
+        log_line(LOG_ERROR, "warning: -k has no effect, mlockall() failed: %s", strerror(errno));
 }
 
 /* ── files ────────────────────────────────────────────────────────────────────────────────── */

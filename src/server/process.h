@@ -27,7 +27,10 @@ MUST_USE int process_user_drop(const char *user);
 MUST_USE int process_daemonize(bool quiet);
 /* The start went well; ends the wait of the parent, if there is one. */
 void process_ready(void);
-/* mlockall() of what is in use, now and later. A failure is a warning. */
+/* As root: lift the limit of locked memory, for the user that we become. */
+void process_memory_lock_allow(void);
+/* Lock what is in use, and what will be as far as the limit cannot get in the way of later
+ * allocations. A failure is a warning. */
 void process_memory_lock(void);
 
 /* Write our number to `path`, through path.tmp and rename. */

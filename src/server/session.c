@@ -35,18 +35,17 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
     if (*self != NULL)
         return transfer_resume(worker, self, io);
 
-    /* 1. Parse what one read brought. */
+    /* 1. Parse what one read brought; meanwhile the buckets of the keys parsed so far arrive. */
     enum parsed parsed = PARSED;
     size_t count = 0, at = 0, len = 0;
     while (at < io->in.len && count < SESSION_BATCH) {
         parsed = parse(bytes_skip(io->in, at), &batch[count], &len);
         if (parsed != PARSED)
             break;
+        cmd_prefetch_bucket(cmd, &batch[count]);
         worker->ends[count++] = at += len;
     }
-    /* 2. Have the cache lines of all keys' buckets fetched, then those of their items. */
-    for (size_t i = 0; i < count; i++)
-        cmd_prefetch_bucket(cmd, &batch[i]);
+    /* 2. With the buckets there, have the items fetched. */
     for (size_t i = 0; count > 1 && i < count; i++)
         cmd_prefetch_item(cmd, &batch[i]);
     /* 3. Run them in order; net sends the answers together. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 static uint64_t run_seed;
+void (*kit_fail_hook)(void);
 
 _Noreturn void kit_fail(const char *file, int line, const char *cond, const char *format, ...)
 {
@@ -17,6 +18,8 @@ _Noreturn void kit_fail(const char *file, int line, const char *cond, const char
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     fprintf(stderr, "%s:%d: failed: %s: %s (seed %" PRIu64 ")\n", file, line, cond, text, run_seed);
+    if (kit_fail_hook != NULL)
+        kit_fail_hook();
     abort();
 }
 

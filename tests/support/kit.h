@@ -33,6 +33,8 @@
             kit_fail(__FILE__, __LINE__, #cond, __VA_ARGS__);                                      \
     } while (0)
 
+/* Called by kit_fail() in the thread that failed, to tell more; NULL: nobody. */
+extern void (*kit_fail_hook)(void);
 _Noreturn void kit_fail(const char *file, int line, const char *cond, const char *format, ...)
     PRINTF_LIKE(4, 5);
 

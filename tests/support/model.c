@@ -336,6 +336,7 @@ enum store_rc model_put(struct model *model, const struct store_key *key,
     item->exp_s = match ? put->exp_s : old.exp_s;
     item->stale = !match;
     item->win_sent = !match && old.win_sent;
+    item->lease_vague = !match && old.lease_vague;
     item->cas = cas_draw(model, put->explicit_cas);
     put_result(item, ret_result);
     return STORE_OK;

@@ -26,6 +26,8 @@ enum {
     OWN_KEYS = 700,   /* per thread */
     SHARED_KEYS = 48, /* stamped values */
     ITEM_BYTES_MAX = 256 * 1024,
+    NUMBER_BYTES_MAX = 8000, /* longer texts may be stored in pieces and count as no number */
+    HISTORY = 8192,          /* operations per thread remembered for the report of a failure */
 };
 
 static const uint32_t year_s = 365 * 86400;
@@ -60,7 +62,16 @@ struct shared_view { /* what one thread knows about one shared key */
     uint64_t newest[THREADS]; /* highest version seen of each writer */
 };
 
+struct event { /* of an own key */
+    uint64_t number, arg_a, arg_b;
+    const char *name;
+    enum store_rc rc;
+    uint32_t now_s;
+};
+
 struct worker {
+    struct event history[HISTORY];
+    uint64_t history_count, number;
     struct world *world;
     struct kit kit;
     struct model *model;
@@ -87,6 +98,34 @@ static uint64_t draw(struct worker *w, uint64_t bound)
 static bool chance(struct worker *w, unsigned percent)
 {
     return draw(w, 100) < percent;
+}
+
+/* ── the history of a key, shown when a check fails ───────────────────────────────────────── */
+
+static _Thread_local struct worker *current;
+
+static void history_print(void)
+{
+    if (current == NULL)
+        return;
+    const struct worker *w = current;
+    uint64_t i = w->history_count > HISTORY ? w->history_count - HISTORY : 0;
+    fprintf(stderr, "thread %u, key %llu, second %u:\n", w->id, (unsigned long long)w->number,
+            w->kit.now_s);
+    for (; i < w->history_count; i++) {
+        const struct event *event = &w->history[i % HISTORY];
+        if (event->number == w->number)
+            fprintf(stderr, "  %u %s %llx %llu: %s\n", event->now_s, event->name,
+                    (unsigned long long)event->arg_a, (unsigned long long)event->arg_b,
+                    kit_rc_name(event->rc));
+    }
+}
+
+static void event_add(struct worker *w, const char *name, uint64_t arg_a, uint64_t arg_b,
+                      enum store_rc rc)
+{
+    w->history[w->history_count++ % HISTORY] =
+        (struct event){w->number, arg_a, arg_b, name, rc, w->kit.now_s};
 }
 
 /* ── keys, values, exptimes ───────────────────────────────────────────────────────────────── */
@@ -155,7 +194,8 @@ static uint32_t draw_exp_s(struct worker *w)
 
 static struct subject subject_draw(struct worker *w)
 {
-    struct subject s = {.key = kit_key(&w->kit, own_key(w, draw(w, OWN_KEYS)))};
+    w->number = draw(w, OWN_KEYS);
+    struct subject s = {.key = kit_key(&w->kit, own_key(w, w->number))};
     s.item = model_find(w->model, s.key.key, NULL);
     if (s.item != NULL)
         s.cas_floor = s.item->cas > s.item->cas_floor ? s.item->cas : s.item->cas_floor;
@@ -246,6 +286,7 @@ static void op_get(struct worker *w)
     store_prefetch_bucket(w->kit.store, s.key.hash);
     store_prefetch_item(w->kit.store, s.key.hash);
     const enum store_rc rc = store_get(w->kit.thread, &s.key, flags, &view);
+    event_add(w, "get", flags, 0, rc);
     if (store_rc_is_miss(rc) && s.item != NULL)
         subject_evicted(w, &s);
     if (rc == STORE_OK && s.item != NULL)
@@ -306,6 +347,9 @@ static void op_fetch(struct worker *w)
     struct store_view view, want;
     const struct store_fetch how = draw_fetch(w);
     const enum store_rc rc = store_fetch(w->kit.thread, &s.key, &how, &view);
+    event_add(w, "fetch (lease 1, touch 2, vivify 4, recache 8; exptime)",
+              how.lease | how.touch << 1 | how.vivify << 2 | how.recache << 3,
+              how.touch ? how.touch_exp_s : how.vivify_exp_s, rc);
     if (refused(w, rc))
         return;
     if (s.item != NULL && (store_rc_is_miss(rc) || view.created))
@@ -377,10 +421,16 @@ static void op_put(struct worker *w)
         rc = kit_put_pieces(&w->kit, &s.key, put, 1 + draw(w, 20000), asked ? &result : NULL);
     else
         rc = store_put(w->kit.thread, &s.key, &put, asked ? &result : NULL);
+    event_add(w, "put (mode, compare 10, stale 20, vivify 40; bytes)",
+              put.mode | (unsigned)put.compare << 4 | (unsigned)put.allow_stale << 5 |
+                  (unsigned)put.vivify << 6,
+              put.value.len, rc);
     if (refused(w, rc))
         return;
     if (s.item != NULL && put_missed(&s, &put, rc, &result))
         subject_evicted(w, &s);
+    if (w->world->regime->tight && put.mode == STORE_SET && !put.compare)
+        s.cas_floor = 0; /* the old item may have been evicted: nobody can tell */
     rc_check(rc, model_put(w->model, &s.key, &put, &want), "put");
     if (rc != STORE_OK)
         return;
@@ -395,6 +445,8 @@ static void op_arith(struct worker *w)
 {
     struct subject s = subject_draw(w);
     struct store_arith_result result, want;
+    if (s.item != NULL && s.item->value_bytes > NUMBER_BYTES_MAX)
+        return;
     struct store_arith how = {.decr = chance(w, 50),
                               .delta = kit_random(&w->random) >> draw(w, 64),
                               .flags = chance(w, 30) ? STORE_GET_CAS : 0,
@@ -412,6 +464,8 @@ static void op_arith(struct worker *w)
         how.vivify_exp_s = draw_exp_s(w);
     }
     const enum store_rc rc = store_arith(w->kit.thread, &s.key, &how, &result);
+    event_add(w, "arith (touch 1, vivify 2, compare 4; delta)",
+              how.touch | (unsigned)how.vivify << 1 | (unsigned)how.compare << 2, how.delta, rc);
     if (refused(w, rc))
         return;
     if (s.item != NULL && (store_rc_is_miss(rc) || (rc == STORE_OK && result.created)))
@@ -438,6 +492,9 @@ static void op_delete(struct worker *w)
         how.compare_cas = draw_compare(w, &s);
     }
     const enum store_rc rc = store_delete(w->kit.thread, &s.key, &how);
+    event_add(w, "delete (invalidate 1, clear 2, touch 4; exptime)",
+              how.invalidate | (unsigned)how.clear_value << 1 | (unsigned)how.touch << 2,
+              how.touch_exp_s, rc);
     if (refused(w, rc))
         return;
     if (store_rc_is_miss(rc) && s.item != NULL)
@@ -614,6 +671,7 @@ static void pause_world(struct worker *w)
 static void worker_check_all(struct worker *w)
 {
     for (uint64_t i = 0; i < OWN_KEYS; i++) {
+        w->number = i;
         struct subject s = {.key = kit_key(&w->kit, own_key(w, i))};
         s.item = model_find(w->model, s.key.key, NULL);
         struct store_view view;
@@ -633,6 +691,7 @@ static void *worker_main(void *arg)
 {
     struct worker *w = arg;
     struct world *world = w->world;
+    current = w;
     for (uint64_t round = 0; round < world->rounds; round++) {
         for (uint64_t i = 0, batch = 0; i < world->ops; i++) {
             worker_op(w);
@@ -793,5 +852,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_tight_alone),
     };
     seed = kit_seed_init(argc, argv);
+    kit_fail_hook = history_print;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

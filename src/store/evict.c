@@ -26,8 +26,8 @@ struct drain {
     struct store_thread *thread;
     enum policy policy;
     uint32_t seg;
-    bool out_of_room; /* a compaction could not copy: the rest stays */
-    uint32_t moved_bytes;
+    bool out_of_room;     /* a compaction could not copy: the rest stays */
+    uint64_t ended_bytes; /* of items that went */
 };
 
 /* ── what happens to one item ─────────────────────────────────────────────────────────────── */
@@ -50,11 +50,12 @@ static bool item_stays(const struct drain *drain, const struct item *item)
            freq_needed(drain->thread->store, item_total_bytes(item));
 }
 
-/* The head of a large item is only its directory: its first fragment's place in the queue is the
- * item's, the head and the other fragments go with it. */
-static bool head_stays(const struct drain *drain, const struct item *item)
+/* Part of a large item other than its first fragment: the head is only a directory, and the first fragment's
+ * place in the queue is the item's, so these go with it. But not round and round for ever, when the
+ * first fragment's own segment cannot be drained now. */
+static bool part_stays(const struct drain *drain, const struct item *head)
 {
-    return (item->fmt & FMT_LARGE) || item_stays(drain, item);
+    return drain->thread->store->evict_barren < BARREN_STEPS || item_stays(drain, head);
 }
 
 static void count_end(struct store_thread *thread, const struct item *item, uint64_t loc,
@@ -113,14 +114,14 @@ static void freq_after_move(const struct drain *drain, struct item *copy)
                           memory_order_relaxed);
 }
 
-static void moved_count(struct drain *drain, uint32_t bytes)
+static void drain_end(struct drain *drain, struct locked *at, uint64_t hash, enum store_rc why)
 {
-    drain->moved_bytes += bytes;
-    count_add(drain->thread, COUNT_BYTES_COPIED, bytes);
+    drain->ended_bytes += item_total_bytes(at->item);
+    item_end(drain->thread, at, hash, why, why == STORE_OK && drain->policy == POLICY_SMALL);
 }
 
 /* Copy the locked, found item to `place` and let its slot point there. */
-static void item_move(struct drain *drain, struct locked *at, const struct item_spec *spec,
+static void item_move(const struct drain *drain, struct locked *at, const struct item_spec *spec,
                       const struct place *place)
 {
     struct store_thread *thread = drain->thread;
@@ -132,7 +133,7 @@ static void item_move(struct drain *drain, struct locked *at, const struct item_
     index_locked_replace(at, place->loc);
     log_kill(thread->store, at->item, at->loc);
     log_publish(thread, place, spec->exp_s);
-    moved_count(drain, place->bytes);
+    count_add(thread, COUNT_BYTES_COPIED, place->bytes);
     count_add(thread, COUNT_LINKED_BYTES, place->bytes - old_bytes); /* an id that became a field */
 }
 
@@ -164,8 +165,10 @@ static void drain_item(struct drain *drain, struct item *item, uint64_t loc, uin
             break;
         }
         const enum store_rc alive = item_alive(thread, item, loc);
-        if (alive != STORE_OK || !head_stays(drain, item)) {
-            item_end(thread, &at, hash, alive, alive == STORE_OK && drain->policy == POLICY_SMALL);
+        const bool stays =
+            (item->fmt & FMT_LARGE) ? part_stays(drain, item) : item_stays(drain, item);
+        if (alive != STORE_OK || !stays) {
+            drain_end(drain, &at, hash, alive);
             index_unlock(&at);
             index_account(thread, -1);
             break;
@@ -201,7 +204,7 @@ static void drain_item(struct drain *drain, struct item *item, uint64_t loc, uin
 
 /* ── what happens to one fragment ─────────────────────────────────────────────────────────── */
 
-static void fragment_move(struct drain *drain, struct item *fragment, uint64_t loc,
+static void fragment_move(const struct drain *drain, struct item *fragment, uint64_t loc,
                           _Atomic uint64_t *entry, const struct place *place)
 {
     struct store_thread *thread = drain->thread;
@@ -210,7 +213,7 @@ static void fragment_move(struct drain *drain, struct item *fragment, uint64_t l
            FRAGMENT_HEAD_BYTES - ITEM_HEAD_BYTES + item_vlen(fragment));
     atomic_store_explicit(entry, place->loc, memory_order_release); /* the copy is whole */
     log_kill(thread->store, fragment, loc);
-    moved_count(drain, place->bytes);
+    count_add(thread, COUNT_BYTES_COPIED, place->bytes);
 }
 
 /* A fragment stays or goes with the item that owns it. */
@@ -234,8 +237,9 @@ static void drain_fragment(struct drain *drain, struct item *fragment, uint64_t 
         const enum store_rc alive = item_alive(thread, at.item, at.loc);
         size_t fragments;
         const bool first = entry == item_large_table(at.item, &fragments);
-        if (alive != STORE_OK || (first && !item_stays(drain, at.item))) {
-            item_end(thread, &at, hash, alive, alive == STORE_OK && drain->policy == POLICY_SMALL);
+        const bool stays = first ? item_stays(drain, at.item) : part_stays(drain, at.item);
+        if (alive != STORE_OK || !stays) {
+            drain_end(drain, &at, hash, alive);
             index_unlock(&at);
             index_account(thread, -1);
             break;
@@ -321,7 +325,7 @@ static bool drain_segment(struct store_thread *thread, uint32_t seg, enum policy
     }
     if (policy == POLICY_MAIN || policy == POLICY_SMALL)
         store->evict_barren =
-            drain.moved_bytes > store->segment_bytes / 8 * 7 ? store->evict_barren + 1 : 0;
+            drain.ended_bytes < store->segment_bytes / 8 ? store->evict_barren + 1 : 0;
     pool_limbo_add(store, seg, epoch_advance(store));
     store_thread_quiesce(thread, thread->now_s);
     return true;
@@ -579,7 +583,7 @@ void maint_tick(struct store_thread *thread)
 static bool memory_is_low(struct store *store)
 {
     const uint32_t soon = atomic_load_explicit(&store->available, memory_order_relaxed) +
-                          atomic_load_explicit(&store->limbo_count, memory_order_relaxed);
+                          atomic_load_explicit(&store->limbo_waiting, memory_order_relaxed);
     return soon < pool_low_water(store) || pool_over_limit(store);
 }
 

@@ -13,7 +13,7 @@
 
 #include "store/store_priv.h"
 
-enum { FRAGMENT_PAYLOAD_MIN = 4096 };
+enum { FRAGMENT_PAYLOAD_MIN = 4096, SMALL_QUEUE_PART = 16 };
 
 struct store_upload {
     struct store *store;
@@ -27,6 +27,12 @@ struct store_upload {
     uint64_t *locs; /* of the fragments so far */
     size_t count, cap;
 };
+
+static uint64_t memory_bytes(const struct store *store)
+{
+    return (uint64_t)atomic_load_explicit(&store->segment_limit, memory_order_relaxed)
+           << store->segment_shift;
+}
 
 /* ── life ─────────────────────────────────────────────────────────────────────────────────── */
 
@@ -44,7 +50,9 @@ enum store_rc store_upload_new(struct store_thread *thread, const struct store_k
     upload->hash = key->hash;
     upload->value_bytes = value_bytes;
     upload->large = value_is_large(store, key->key.len, value_bytes);
-    upload->queue = index_has_ghost(store, key->hash) ? QUEUE_MAIN : QUEUE_SMALL;
+    /* A value that would fill the small queue by itself would be gone with the next eviction. */
+    upload->queue = value_bytes > memory_bytes(store) / SMALL_QUEUE_PART ? (uint8_t)QUEUE_MAIN
+                                                                         : queue_for(thread, key);
     upload->chunk_cap = upload->large && value_bytes > store->fragment_bytes ? store->fragment_bytes
                                                                              : (size_t)value_bytes;
     upload->chunk = malloc(upload->chunk_cap + 1); /* untouched pages cost nothing */
@@ -146,14 +154,11 @@ static size_t fragment_write(struct store_thread *thread, struct store_upload *u
 static bool chunk_flush(struct store_thread *thread, struct store_upload *upload)
 {
     struct store *store = thread->store;
-    const uint64_t memory =
-        (uint64_t)atomic_load_explicit(&store->segment_limit, memory_order_relaxed)
-        << store->segment_shift;
     struct bytes left = bytes_of(upload->chunk, upload->chunk_len);
     /* Uploads under way cannot be evicted: together they get at most 5/8, a little more than the
      * largest item (half of the memory). */
     if (atomic_load_explicit(&store->upload_bytes, memory_order_relaxed) + left.len >
-        memory / 8 * 5)
+        memory_bytes(store) / 8 * 5)
         return false;
     while (left.len > 0) {
         const size_t len = fragment_write(thread, upload, left);
@@ -178,6 +183,11 @@ enum store_rc store_upload_fill(struct store_thread *thread, struct store_upload
 }
 
 /* ── linking ──────────────────────────────────────────────────────────────────────────────── */
+
+uint8_t upload_queue(const struct store_upload *upload)
+{
+    return upload->queue;
+}
 
 bool upload_is_large(const struct store_upload *upload)
 {

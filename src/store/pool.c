@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "base/hash.h"
 #include "store/store_priv.h"
@@ -20,7 +21,9 @@ enum {
     /* Free segments that only evictions may take, so that there is always room to copy survivors. */
     RESERVE_SEGMENTS = 2,
     RESERVE_LAST = 1,
-    WAIT_ROUNDS_MAX = 20000,
+    WAIT_ROUNDS_SPIN = 1000, /* then sleep; a quarter of a second in all */
+    WAIT_ROUNDS_MAX = 3000,
+    WAIT_SLEEP_NS = 100000,
 };
 #define MEMORY_BYTES_MIN (UINT64_C(1) << 20)
 /* Address space beyond -m for cache_memlimit: costs nothing until used. */
@@ -165,6 +168,7 @@ void pool_limbo_add(struct store *store, uint32_t seg, uint64_t epoch)
     s->next = store->limbo.head;
     store->limbo.head = seg;
     store->limbo.count++;
+    atomic_fetch_add_explicit(&store->limbo_waiting, 1, memory_order_relaxed);
     atomic_store_explicit(&s->state, SEG_LIMBO, memory_order_relaxed);
     available_update(store);
     spin_unlock(&store->pool_lock);
@@ -176,13 +180,16 @@ bool pool_limbo_collect(struct store *store)
         return false;
     const uint64_t reached = epoch_reached(store);
     bool any = false;
+    uint32_t waiting = 0;
     spin_lock(&store->pool_lock);
     uint32_t *link = &store->limbo.head;
     while (*link != SEG_NONE) {
         const uint32_t seg = *link;
         struct segment *s = &store->segments[seg];
+        const bool ripe = s->limbo_epoch <= reached;
+        waiting += !ripe;
         /* acquire: the last unpin's reads are over */
-        if (s->limbo_epoch > reached || atomic_load_explicit(&s->pins, memory_order_acquire) != 0) {
+        if (!ripe || atomic_load_explicit(&s->pins, memory_order_acquire) != 0) {
             link = &s->next;
             continue;
         }
@@ -191,6 +198,7 @@ bool pool_limbo_collect(struct store *store)
         free_push(store, seg);
         any = true;
     }
+    atomic_store_explicit(&store->limbo_waiting, waiting, memory_order_relaxed);
     available_update(store);
     spin_unlock(&store->pool_lock);
     return any;
@@ -206,31 +214,35 @@ static bool pool_get(struct store *store, uint32_t reserve, uint32_t *ret_seg)
     return got;
 }
 
+/* A pause that grows: others have to pass a quiescent point, or to finish what they evict. */
+static void wait_round(unsigned round)
+{
+    if (round < WAIT_ROUNDS_SPIN)
+        sched_yield();
+    else
+        nanosleep(&(struct timespec){.tv_nsec = WAIT_SLEEP_NS}, NULL);
+}
+
 /* Out of free segments: free some ourselves, or wait for what is in limbo or in another's hands.
  * No lock is held and the thread holds no view, so every round may be a quiescent point. */
 static bool segment_wait(struct store_thread *thread, uint32_t *ret_seg)
 {
     struct store *store = thread->store;
-    unsigned spins = 0;
     for (unsigned round = 0; round < WAIT_ROUNDS_MAX; round++) {
         store_thread_quiesce(thread, thread->now_s);
         pool_limbo_collect(store);
         if (pool_get(store, RESERVE_SEGMENTS, ret_seg))
             return true;
-        if (atomic_load_explicit(&store->limbo_count, memory_order_relaxed) >
-            RESERVE_SEGMENTS + 1) {
-            spin_wait(&spins);
-            if (round % 64 != 63) /* give the grace period a chance before evicting more */
-                continue;
-        }
-        if (!spin_try(&store->maint_lock)) {
-            spin_wait(&spins);
+        /* enough is on its way: evicting more would only empty the cache while somebody sleeps */
+        if (atomic_load_explicit(&store->limbo_waiting, memory_order_relaxed) > RESERVE_SEGMENTS ||
+            !spin_try(&store->maint_lock)) {
+            wait_round(round);
             continue;
         }
         const bool gained = reclaim(thread);
         spin_unlock(&store->maint_lock);
         /* nothing to gain: use what is kept for copying, down to the last */
-        if (!gained && atomic_load_explicit(&store->limbo_count, memory_order_relaxed) == 0)
+        if (!gained && atomic_load_explicit(&store->limbo_waiting, memory_order_relaxed) == 0)
             return pool_get(store, RESERVE_LAST, ret_seg);
     }
     return false;

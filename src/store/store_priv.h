@@ -253,6 +253,7 @@ struct store {
     _Atomic uint32_t segment_limit; /* memory_bytes in segments */
     _Atomic uint32_t available;     /* segments that can be had at once (copy for readers) */
     _Atomic uint32_t limbo_count;
+    _Atomic uint32_t limbo_waiting; /* of these: not yet past their grace period (others: pinned) */
 
     _Alignas(CACHE_LINE_BYTES) struct spin queue_lock;
     struct seg_list queues[QUEUE_COUNT];
@@ -467,6 +468,7 @@ void counters_sum(struct store *store, uint64_t sum[COUNT_ID_COUNT]);
 
 /* Mark a large item's fragments dead; its head has just been unlinked. */
 void large_kill(struct store *store, const struct item *head);
+uint8_t upload_queue(const struct store_upload *upload);
 bool upload_is_large(const struct store_upload *upload);
 uint64_t upload_bytes(const struct store_upload *upload);
 struct bytes upload_value(const struct store_upload *upload); /* not large: the whole value */
@@ -498,6 +500,9 @@ size_t number_print(uint8_t *dst, const struct item *item); /* padded to its wid
 
 /* ── write.c ──────────────────────────────────────────────────────────────────────────────── */
 
+/* Where the record of a key goes: an overwrite stays in its queue, a key that was evicted not long
+ * ago goes to the main queue, any other begins in the small one. Only a hint, hence lock-free. */
+uint8_t queue_for(struct store_thread *thread, const struct store_key *key);
 /* A record is no longer (or now is) what its slot points to: keep the books. Bucket locked. */
 void item_unlinked(struct store_thread *thread, struct item *item, uint64_t loc);
 void item_linked(struct store_thread *thread, const struct item *item);

@@ -17,9 +17,7 @@ uint64_t cas_field_needed(const struct mutation *m, uint64_t field)
 
 /* ── put ──────────────────────────────────────────────────────────────────────────────────── */
 
-/* Where the record of a key goes: an overwrite stays in its queue, a key that was evicted not long
- * ago goes to the main queue, any other begins in the small one. Only a hint, hence lock-free. */
-static uint8_t queue_for(struct store_thread *thread, const struct store_key *key)
+uint8_t queue_for(struct store_thread *thread, const struct store_key *key)
 {
     const struct store *store = thread->store;
     uint64_t loc;
@@ -155,7 +153,10 @@ enum store_rc put_value(const struct writer *w, struct store_put_result *result)
     do {
         const struct item_spec spec = put_spec(w, cas, exp_s);
         const uint64_t bytes = item_bytes_for(spec.fmt, spec.key.len, spec.value_bytes);
-        const struct log_class where = {queue_for(thread, w->key), class_of(thread, exp_s)};
+        const struct log_class where = {.queue = w->put->upload != NULL
+                                                     ? upload_queue(w->put->upload)
+                                                     : queue_for(thread, w->key),
+                                        .class = class_of(thread, exp_s)};
         mutation_end(&m);
         if (bytes > thread->store->segment_bytes ||
             !log_alloc(thread, where, (uint32_t)bytes, &m.place))

@@ -5,8 +5,8 @@
 
 enum cmd_rc cmd_version(struct cmd_ctx *ctx, struct proto_request *req)
 {
-    if (!req->noreply)
-        out_put_str(ctx->out, "VERSION " CMD_VERSION "\r\n");
+    (void)req; /* `version noreply` is answered, as memccapable demands */
+    out_put_str(ctx->out, "VERSION " CMD_VERSION "\r\n");
     return CMD_OK;
 }
 

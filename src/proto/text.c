@@ -222,9 +222,11 @@ static void parse_store(const struct tokens *tokens, struct proto_request *req)
 static void parse_keyed(const struct proto_command *row, struct bytes rest,
                         struct proto_request *req)
 {
+    enum { DELETE_ARGS_MAX = 3 }; /* key, an old time, noreply; memccapable wants an end to it */
     struct tokens tokens;
     tokens_split(rest, &tokens);
-    if (tokens.count < row->args_min || !text_key_ok(tokens.at[0])) {
+    const bool too_many = row->shape == PROTO_SHAPE_KEY && tokens.count > DELETE_ARGS_MAX;
+    if (tokens.count < row->args_min || too_many || !text_key_ok(tokens.at[0])) {
         text_refuse(req, PROTO_REPLY_BAD_FORMAT);
         return;
     }

@@ -68,7 +68,7 @@ static const struct row {
     {"flush_all oddities", "flush_all -1\r\nflush_all 0 x\r\nflush_all x\r\nflush_all noreply\r\n",
      "OK\r\nOK\r\nCLIENT_ERROR invalid exptime argument\r\n"},
     {"version", "version\r\nversion x\r\nversion noreply\r\n",
-     "VERSION 1.6.45\r\nVERSION 1.6.45\r\n"},
+     "VERSION 1.6.45\r\nVERSION 1.6.45\r\nVERSION 1.6.45\r\n"},
     {"quit", "quit\r\nversion\r\n", ""},
     {"verbosity", "verbosity\r\nverbosity 1\r\nverbosity x\r\nverbosity 1 noreply\r\n",
      "ERROR\r\nOK\r\n" FORMAT},

@@ -176,6 +176,7 @@ static const struct row {
      "observed",
      "delete a 0 noreply\r\n",
      {CMD(DELETE), KEY("a"), .noreply = true}},
+    {"delete too much", "memccapable", "delete a b c d\r\n", {CMD(DELETE), ERR(FORMAT)}},
     {"delete nothing", "spec", "delete\r\n", {CMD(DELETE), ERR(FORMAT)}},
     {"delete key of 251",
      "spec",

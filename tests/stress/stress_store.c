@@ -21,7 +21,7 @@
 enum {
     KEYS = 40000,
     THREADS_MAX = 16,
-    HELD_REFS = 48, /* references on their way from thread to thread */
+    HELD_REFS = 12, /* references on their way from thread to thread */
     PHASE_MS = 200,
     VALUE_BYTES_MAX = 240 * 1024,
 };

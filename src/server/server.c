@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
@@ -105,9 +106,11 @@ static int net_init(struct server *server, char *error)
         .in_bytes_max = opts->read_buf_limit_bytes / opts->threads,
     };
     const int rc = net_new(&config, &server->net, error);
+    /* A person in front of a terminal is told without asking. */
+    const enum log_level level = isatty(STDERR_FILENO) ? LOG_ERROR : LOG_INFO;
     struct net_listener_info info;
     for (size_t i = 0; rc == 0 && net_listener_get(server->net, i, &info); i++) {
-        log_line(LOG_INFO, "listening on %s", info.address);
+        log_line(level, "listening on %s", info.address);
         if (server->port == 0)
             server->port = info.port;
     }

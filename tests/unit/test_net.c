@@ -13,11 +13,14 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -487,6 +490,52 @@ static void limit_waits(void **state)
     stop(&fix);
 }
 
+/* A server of its own process, for it shall run out of fds: room for `fds` connections. */
+static pid_t start_apart(struct fixture *fix, int fds)
+{
+    int pipe_fds[2];
+    assert_int_equal(pipe(pipe_fds), 0);
+    const pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        char error[NET_ERROR_BYTES];
+        struct net_listener_info info;
+        KIT_CHECK(net_new(&fix->config, &fix->net, error) == 0, "%s", error);
+        KIT_CHECK(net_listener_get(fix->net, 0, &info), "no listener");
+        const int next_fd = dup(pipe_fds[1]);
+        close(next_fd);
+        const struct rlimit limit = {.rlim_cur = (rlim_t)(next_fd + fds),
+                                     .rlim_max = (rlim_t)(next_fd + fds)};
+        KIT_CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
+        KIT_CHECK(write(pipe_fds[1], &info.port, sizeof(int)) == sizeof(int), "pipe");
+        _exit(net_run(fix->net) == 0 ? 0 : 1);
+    }
+    assert_int_equal(read(pipe_fds[0], &fix->port, sizeof(int)), sizeof(int));
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+    return pid;
+}
+
+static void fds_run_out(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    const pid_t pid = start_apart(&fix, 3);
+    int fds[8];
+    for (int i = 0; i < 8; i++) {
+        fds[i] = dial(&fix); /* the kernel accepts for the server */
+        say_str(fds[i], "echo in\n");
+    }
+    for (int i = 0; i < 8; i++) {
+        expect_str(fds[i], "in\n");
+        close(fds[i]); /* makes room for the next one */
+    }
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    stat_registry_free(fix.stats);
+}
+
 static void idle_is_closed(void **state)
 {
     (void)state;
@@ -613,12 +662,19 @@ int main(void)
     clock_init();
     kit_pattern_fill(pattern, sizeof(pattern), 7);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines_in_pieces),   cmocka_unit_test(deep_pipeline),
-        cmocka_unit_test(values_are_filled), cmocka_unit_test(slow_reader),
-        cmocka_unit_test(half_closed),       cmocka_unit_test(endless_line),
-        cmocka_unit_test(limit_refuses),     cmocka_unit_test(limit_waits),
-        cmocka_unit_test(idle_is_closed),    cmocka_unit_test(connections_are_listed),
-        cmocka_unit_test(unix_socket),       cmocka_unit_test(refused_addresses),
+        cmocka_unit_test(lines_in_pieces),
+        cmocka_unit_test(deep_pipeline),
+        cmocka_unit_test(values_are_filled),
+        cmocka_unit_test(slow_reader),
+        cmocka_unit_test(half_closed),
+        cmocka_unit_test(endless_line),
+        cmocka_unit_test(limit_refuses),
+        cmocka_unit_test(limit_waits),
+        cmocka_unit_test(fds_run_out),
+        cmocka_unit_test(idle_is_closed),
+        cmocka_unit_test(connections_are_listed),
+        cmocka_unit_test(unix_socket),
+        cmocka_unit_test(refused_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

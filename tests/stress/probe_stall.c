@@ -1,7 +1,9 @@
-/* stress/probe_stall.c — the longest single call while a large store fills, grows its index and evicts.
+/* stress/probe_stall.c — the longest single call while a large store fills, grows its index and
+ * evicts.
  *
- * A probe for people, no pass or fail: wall time on a busy machine includes what the machine does. It prints, for
- * each stage, the distribution of the time of single calls of set and get, and the five longest.
+ * A probe for people, no pass or fail: wall time on a busy machine includes what the machine
+ * does. It prints, for each stage, the distribution of the time of single calls of set and get,
+ * and the five longest.
  *
  * Usage: probe_stall [MIB] [VALUE_BYTES]; a maintenance thread runs unless MATTE_PROBE_ALONE=1.
  * SPDX-License-Identifier: BSD-3-Clause */

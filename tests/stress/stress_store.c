@@ -1,16 +1,17 @@
 /* stress/stress_store.c — everything at once in a tiny store; to be run under ThreadSanitizer.
  *
- * Threads read, store, overwrite, delete, touch, count, flush, upload, hold references across quiescent points
- * and free each other's, go offline and come back, while the main thread moves the clock and the memory
- * limit. Phases change what most operations are, so that eviction, ghosts, compaction, growth, expiry
- * and large values each get their turn. Values carry their key, writer, version and a checksum of all
- * bytes; a reader that sees a torn or foreign value, or an older one than it has seen, ends the program.
+ * Threads read, store, overwrite, delete, touch, count, flush, upload, hold references across
+ * quiescent points and free each other's, go offline and come back, while the main thread moves
+ * the clock and the memory limit. Phases change what most operations are, so that eviction,
+ * ghosts, compaction, growth, expiry and large values each get their turn. Values carry their
+ * key, writer, version and a checksum of all bytes; a reader that sees a torn or foreign value,
+ * or an older one than it has seen, ends the program.
  *
- * It runs with a maintenance thread, then without (workers must evict for themselves), and fails when one of
- * the mechanisms never ran.
+ * It runs with a maintenance thread, then without (workers must evict for themselves), and fails
+ * when one of the mechanisms never ran.
  *
- * Usage: stress_store [SEED]; environment: MATTE_SEED, MATTE_STRESS_SECONDS (both variants together,
- * 20), MATTE_STRESS_THREADS (4), MATTE_STRESS_MIB (2).
+ * Usage: stress_store [SEED]; environment: MATTE_SEED, MATTE_STRESS_SECONDS (both variants
+ *        together, 20), MATTE_STRESS_THREADS (4), MATTE_STRESS_MIB (2).
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,4 +1,5 @@
-/* support/cm.h — cmocka with the headers that it forgets to include, and asserts for the store's results.
+/* support/cm.h — cmocka with the headers that it forgets to include, and asserts for the store's
+ * results.
  *
  * Included by: unit tests, as their first header.
  * SPDX-License-Identifier: BSD-3-Clause */

@@ -1,9 +1,11 @@
-/* support/fake_store.c — all of store.h as a mutex around the model: slow, small and obviously right.
+/* support/fake_store.c — all of store.h as a mutex around the model: slow, small and obviously
+ * right.
  *
- * Linked instead of src/store it runs the same tests (so it shows that a test asks for no more than store.h
- * promises) and serves layers above that want a store without the engine. It is strict on purpose:
- * a view's bytes are a heap copy that is freed exactly where store.h ends the view, so a sanitizer
- * catches a caller that keeps one too long, and a call of an offline thread aborts.
+ * Linked instead of src/store it runs the same tests (so it shows that a test asks for no more
+ * than store.h promises) and serves layers above that want a store without the engine. It is
+ * strict on purpose: a view's bytes are a heap copy that is freed exactly where store.h ends the
+ * view, so a sanitizer catches a caller that keeps one too long, and a call of an offline thread
+ * aborts.
  *
  * Includes: base, store, support.  Included by: nobody; linked.
  * SPDX-License-Identifier: BSD-3-Clause */

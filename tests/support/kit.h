@@ -1,5 +1,5 @@
-/* support/kit.h — what the store's tests share: a store with one thread's handle, random numbers, seeds,
- * patterned values and a check that also works outside the main thread.
+/* support/kit.h — what the store's tests share: a store with one thread's handle, random numbers,
+ * seeds, patterned values and a check that also works outside the main thread.
  *
  * Includes: base, store.  Included by: tests of the store.
  * Threads:  a kit belongs to one thread; several kits may share a store (kit_join).
@@ -76,7 +76,7 @@ struct store_key kit_key_str(const struct kit *kit, const char *key);
 void kit_pattern_fill(uint8_t *dst, size_t len, uint64_t tag);
 bool kit_pattern_is(const uint8_t *src, size_t len, uint64_t tag);
 
-/* A value that can prove itself: which key it is of, who wrote it, which version, all bytes right. */
+/* A value that can prove itself: of which key it is, by whom, which version, all bytes right. */
 struct kit_stamp {
     uint64_t key_id, version;
     uint32_t writer, len;

@@ -1,8 +1,9 @@
 /* support/model.h — what the store must answer: the rules of store.h on a plain chained map.
  *
- * It has no memory limit, no threads and no cleverness. Arguments and results are the store's own structs, so a
- * test gives both the same call and compares. The model draws CAS uniques of its own; a test that
- * mirrors a real store overwrites them (model_item.cas) with what the store said.
+ * It has no memory limit, no threads and no cleverness. Arguments and results are the store's own
+ * structs, so a test gives both the same call and compares. The model draws CAS uniques of its
+ * own; a test that mirrors a real store overwrites them (model_item.cas) with what the store
+ * said.
  *
  * Includes: base, store (types only).  Included by: test_store_model.c, fake_store.c.
  * Threads:  one at a time.

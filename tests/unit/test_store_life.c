@@ -1,4 +1,5 @@
-/* unit/test_store_life.c — how items end and how the store lives: expiry, flush, eviction, limits, counts.
+/* unit/test_store_life.c — how items end and how the store lives: expiry, flush, eviction,
+ * limits, counts.
  *
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "support/cm.h"

@@ -1,10 +1,12 @@
-/* unit/test_store_model.c — random operations of all kinds from several threads against a plain map.
+/* unit/test_store_model.c — random operations of all kinds from several threads against a plain
+ * map.
  *
- * Each thread owns a range of keys and a model of it, so that every answer can be checked exactly while the
- * threads, growth, eviction, compaction and maintenance disturb one another. A further range is
- * shared: its values are stamped, so that each reader can check that it sees whole values, of the right key, in
- * the order their writer stored them, and that equal CAS uniques mean equal values.
- * Between rounds everybody stops, and the clock moves, a flush may happen, the memory limit may change.
+ * Each thread owns a range of keys and a model of it, so that every answer can be checked exactly
+ * while the threads, growth, eviction, compaction and maintenance disturb one another. A further
+ * range is shared: its values are stamped, so that each reader can check that it sees whole
+ * values, of the right key, in the order their writer stored them, and that equal CAS uniques
+ * mean equal values. Between rounds everybody stops, and the clock moves, a flush may happen, the
+ * memory limit may change.
  *
  *   roomy: memory for everything. Every answer must be exact, nothing may be evicted.
  *   tight: a few per cent of it. A key may be missing (not more often than the store says that it

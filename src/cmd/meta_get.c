@@ -19,12 +19,15 @@ static enum store_rc fetch(struct cmd_ctx *ctx, const struct proto_request *req,
     const unsigned flags =
         (proto_meta_has(req, 'c') || proto_meta_has(req, 'C') ? (unsigned)STORE_GET_CAS : 0) |
         (proto_meta_has(req, 'u') ? (unsigned)STORE_GET_NO_BUMP : 0);
-    if (!has_effect(req)) {
+    const bool looked = !has_effect(req);
+    if (looked) {
         const enum store_rc rc = store_get(ctx->thread, &key->key, flags, ret_view);
         if (rc != STORE_OK || !ret_view->stale || ret_view->win_sent)
             return rc;
         /* Somebody is to be told to recompute it: ask again, with the lock. */
     }
+    const bool fetched = looked && ret_view->fetched; /* before we looked */
+    const uint32_t last_access_s = looked ? ret_view->last_access_s : 0;
     const struct store_fetch how = {
         .flags = flags,
         .lease = true,
@@ -40,6 +43,10 @@ static enum store_rc fetch(struct cmd_ctx *ctx, const struct proto_request *req,
     struct store_view again;
     if (rc == STORE_OK && ret_view->created && !proto_meta_has(req, 'u'))
         (void)!store_get(ctx->thread, &key->key, 0, &again); /* its creator has fetched it */
+    if (rc == STORE_OK && looked) {
+        ret_view->fetched = fetched;
+        ret_view->last_access_s = last_access_s;
+    }
     return rc;
 }
 

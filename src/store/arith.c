@@ -92,7 +92,7 @@ static enum room arith_store(struct mutation *m, const struct store_arith *arith
     if (in_place(m, arith, digits)) {
         /* release: who sees cas-seen afterwards sees this number */
         atomic_store_explicit(item_number(m->at.item), number, memory_order_release);
-        item_bump(m->thread, m->at.item, m->at.loc);
+        item_bump(m->thread, m->at.item, m->at.loc, 0);
         return ROOM_READY;
     }
     const struct item_spec spec = arith_spec(m, arith, digits, *cas);

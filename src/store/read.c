@@ -54,14 +54,14 @@ void view_fill(const struct store_thread *thread, const struct item *item, uint6
     view->value_bytes = view->value.len;
 }
 
-void item_bump(const struct store_thread *thread, struct item *item, uint64_t loc)
+void item_bump(const struct store_thread *thread, struct item *item, uint64_t loc, unsigned fetched)
 {
     const uint16_t use = item_use(item);
     const uint32_t born = born_s(thread->store, loc);
     const unsigned freq = item_use_freq(use);
     const uint16_t now =
-        (uint16_t)((freq < USE_FREQ_MAX ? freq + 1 : freq) << USE_FREQ_SHIFT | USE_FETCHED |
-                   item_la_encode(thread->now_s > born ? thread->now_s - born : 0));
+        (uint16_t)((freq < USE_FREQ_MAX ? freq + 1 : freq) << USE_FREQ_SHIFT | (use & USE_FETCHED) |
+                   fetched | item_la_encode(thread->now_s > born ? thread->now_s - born : 0));
     if (now != use) /* a hot item is written once a second, not once a read */
         atomic_store_explicit(&item->use, now, memory_order_relaxed);
 }
@@ -109,7 +109,7 @@ enum store_rc store_get(struct store_thread *thread, const struct store_key *key
             ret_view->cas_unique = item_cas(thread->store, item, loc);
     }
     if ((flags & STORE_GET_NO_BUMP) == 0)
-        item_bump(thread, item, loc);
+        item_bump(thread, item, loc, USE_FETCHED);
     return STORE_OK;
 }
 
@@ -212,7 +212,7 @@ static enum room fetch_locked(struct mutation *m, const struct store_fetch *how,
         view->cas_unique = item_cas(thread->store, m->at.item, m->at.loc);
     }
     if ((how->flags & STORE_GET_NO_BUMP) == 0)
-        item_bump(thread, m->at.item, m->at.loc);
+        item_bump(thread, m->at.item, m->at.loc, USE_FETCHED);
     view->fetched = known_seen;
     view->exp_s = exp_s;
     view->last_access_s = la_s;
@@ -251,7 +251,7 @@ static enum store_rc fetch_quickly(struct store_thread *thread, const struct sto
     const enum store_rc rc = store_get(thread, key, how->flags | STORE_GET_NO_BUMP, view);
     if (rc == STORE_OK && (how->flags & STORE_GET_NO_BUMP) == 0 && !has_effect(thread, how, view)) {
         struct item *item = (struct item *)(uintptr_t)view->item;
-        item_bump(thread, item, loc_of(thread->store, item));
+        item_bump(thread, item, loc_of(thread->store, item), USE_FETCHED);
     }
     return rc;
 }

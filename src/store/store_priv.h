@@ -495,7 +495,9 @@ static inline bool value_is_large(const struct store *store, size_t key_bytes, u
 
 void view_fill(const struct store_thread *thread, const struct item *item, uint64_t loc,
                struct store_view *view);
-void item_bump(const struct store_thread *thread, struct item *item, uint64_t loc);
+/* Count a use now; `fetched`: USE_FETCHED or 0. */
+void item_bump(const struct store_thread *thread, struct item *item, uint64_t loc,
+               unsigned fetched);
 size_t number_print(uint8_t *dst, const struct item *item); /* padded to its width, <= 20 */
 
 /* ── write.c ──────────────────────────────────────────────────────────────────────────────── */

@@ -43,7 +43,7 @@ static struct decision put_decide(const struct writer *w, const struct mutation 
         return (struct decision){STORE_MISS, false};
     if (put->mode == STORE_ADD) {
         if (found == STORE_OK)
-            item_bump(w->thread, m->at.item, m->at.loc); /* counts as a use */
+            item_bump(w->thread, m->at.item, m->at.loc, 0); /* a use, but no fetch */
         return (struct decision){found == STORE_OK ? STORE_NOT_STORED : STORE_OK, false};
     }
     if (!put->compare || w->expect_cas != 0)

@@ -460,7 +460,8 @@ static void conduct(struct stress *stress, uint64_t duration_ns, uint64_t memory
         if (kit_random_below(&random, 30) != 0)
             continue;
         const uint64_t lower = kit_random_below(&random, memory_bytes / 4);
-        const int rc = store_memory_set(stress->store, memory_bytes - lower);
+        const uint64_t limit = memory_bytes - lower > KIT_MIB ? memory_bytes - lower : KIT_MIB;
+        const int rc = store_memory_set(stress->store, limit);
         KIT_CHECK(rc == 0, "memory_set: %d", rc);
     }
     atomic_store(&stress->stop, true);

@@ -317,7 +317,8 @@ def pair():
     if not os.path.exists(harness.PEER):
         pytest.skip(f"{harness.PEER} is not installed")
     with harness.Server("-t", "2") as ours:
-        with harness.Server("-t", "2", binary=harness.PEER) as peer:
+        with harness.Server("-t", "2", binary=harness.PEER) as peer, peer.connect() as conn:
+            conn.set(b"first", b"x")  # its CAS unique is 1, which requests use as a wrong one
             yield ours, peer
 
 

@@ -7,15 +7,16 @@ PREFIX       = /usr/local
 USER_FLAG    = $(if $(filter 0,$(shell id -u)),-u nobody)
 
 .NOTPARALLEL:
-.PHONY: help run build test demo bench fuzz install test-clients format deps clean
+.PHONY: help run build test demo bench soak fuzz install test-clients format deps clean
 
 help:
-	@echo 'make run           build optimised and serve 127.0.0.1:11211 (ARGS="-m 1024" adds options)'
+	@echo 'make run           build optimised and serve 127.0.0.1:11211 (ARGS="-m 1024": options)'
 	@echo 'make test          run every test; ends with "N passed, N failed"'
 	@echo 'make build         optimised programs in build/release, test build in build/debug'
 	@echo 'make demo          a small web application with and without the cache'
 	@echo 'make bench         compare with memcached, figures in bench/RESULTS.md'
 	@echo 'make fuzz          fuzz every parser for FUZZ_SECONDS=$(FUZZ_SECONDS) each'
+	@echo 'make soak          ten minutes of mixed load from 100 connections, every byte checked'
 	@echo 'make test-clients  real clients of several languages against the server'
 	@echo 'make install       into PREFIX=$(PREFIX) (below DESTDIR)'
 	@echo 'make format        lay out the sources'
@@ -23,8 +24,7 @@ help:
 	@echo 'Missing packages of Debian are installed first, and named.'
 
 run: build/release/matted
-	@echo "Serving 127.0.0.1:11211; Ctrl-C ends it."
-	@exec build/release/matted -l 127.0.0.1 -p 11211 $(USER_FLAG) $(ARGS)
+	exec build/release/matted $(USER_FLAG) $(ARGS)
 
 build: build/release/matted build/debug/matted
 
@@ -44,6 +44,9 @@ demo: build/release/matted
 bench: build/release/matted
 	@sh tools/install-deps bench
 	@/usr/bin/python3 bench/run.py $(ARGS)
+
+soak: build/release/matted
+	@/usr/bin/python3 tests/soak/soak.py $(ARGS)
 
 fuzz:
 	@sh tools/install-deps build test

@@ -189,8 +189,8 @@ def run(folder, seconds):
     database = folder / "news.db"
     begin = time.monotonic()
     news.fill(database)
-    print(f"news site: {news.STORIES} stories, {news.COMMENTS} comments, {news.VOTES} votes in SQLite"
-          f" (made in {time.monotonic() - begin:.1f} s)")
+    print(f"news site: {news.STORIES} stories, {news.COMMENTS} comments, {news.VOTES} votes in"
+          f" SQLite (made in {time.monotonic() - begin:.1f} s)")
     matted, cache_port = start_cache(folder)
     sites = [start_site(database), start_site(database, cache_port)]
     ports = [port for _, port in sites]

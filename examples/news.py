@@ -19,9 +19,9 @@ from cache import Cache
 
 USERS, STORIES, COMMENTS, VOTES = 400, 4000, 40_000, 80_000
 TAGS = "art books cities cooking games gardens history maths music nature sea space sport".split()
-WORDS = """amber bridge candle dragon ember forest garden harbour island jungle kettle lantern meadow
-north ocean pepper quartz river silver thunder umbrella valley willow yellow zebra slow quick old
-new little great hidden open first last""".split()
+WORDS = """amber bridge candle dragon ember forest garden harbour island jungle kettle lantern
+meadow north ocean pepper quartz river silver thunder umbrella valley willow yellow zebra slow
+quick old new little great hidden open first last""".split()
 PAGE_TTL_S, SESSION_TTL_S, PAGE_ROWS = 300, 3600, 20
 
 SCHEMA = """

@@ -6,7 +6,7 @@
     > text                sent, with CR LF         >> text   sent as it is
     < text                expected, with CR LF     << text   expected as it is
     <close                the server ends the connection
-    + name 1 name 2       statistics that move, all others that are COUNTED stay; no line: none moves
+    + name 1 name 2       statistics that move, all others that are COUNTED stay; no line: none
     + *                   statistics are not compared
     ~ reason              memcached 1.6.18 differs from 1.6.45: the row must fail there
     ? reason              not run on memcached 1.6.18 at all (would hang, or is a matter of luck)
@@ -24,9 +24,9 @@ import itertools
 import pathlib
 import re
 
-COUNTED = """cmd_get cmd_set cmd_flush cmd_touch cmd_meta get_hits get_misses get_expired get_flushed
-delete_misses delete_hits incr_misses incr_hits decr_misses decr_hits cas_misses cas_hits cas_badval
-touch_hits touch_misses store_too_large store_no_memory curr_items""".split()
+COUNTED = """cmd_get cmd_set cmd_flush cmd_touch cmd_meta get_hits get_misses get_expired
+get_flushed delete_misses delete_hits incr_misses incr_hits decr_misses decr_hits cas_misses
+cas_hits cas_badval touch_hits touch_misses store_too_large store_no_memory curr_items""".split()
 
 CUT_ALL_BYTES_MAX = 260  # longer writes are cut at a sample of places
 KEYS = itertools.count()

@@ -35,7 +35,7 @@ DIFFERENCES = [
     (rb"ms .*\bs\b", "1.6.18 returns no size from ms"),
     (rb"(set|add|replace|append|prepend|cas) \S+ x", "1.6.18 does not swallow the block"),
     (rb"md .*( Z| v| k( .*)? k)", "1.6.18 words flag errors of md like those of ma"),
-    (rb"mg (?=.* T)(?=.* [NR]\d)", "in memcached the later one of T and N wins; R sees a T before it"),
+    (rb"mg (?=.* T)(?=.* [NR]\d)", "in 1.6.18 the later of T and N wins; R sees a T before it"),
     (rb"m\w .* !", "1.6.18 calls it an invalid flag, 1.6.45 a format error"),
     (rb"mg \S+ Oo{32}", "1.6.18 counts a get"),
     (rb"ma .* T", "1.6.18 sometimes sets the TTL of the number that was just replaced"),
@@ -226,7 +226,8 @@ class Side:
         key = next((word[1:] for word in words[1:] if word.startswith(b"k")), b"")
         if b"b" in words:
             key = base64.b64decode(key)
-            words = [b"k" + key if word.startswith(b"k") else word for word in words if word != b"b"]
+            words = [b"k" + key if word.startswith(b"k") else word
+                     for word in words if word != b"b"]
         return [b"c" + self.cas_name(key, word[1:]) if re.fullmatch(rb"c\d+", word) else
                 self.meta_word(word) for word in words]
 

@@ -174,7 +174,8 @@ def test_memory_limit_while_running(reference):
 
 def test_memory_limit_refusals(conn):
     assert conn.command(b"cache_memlimit 1").startswith(b"MEMLIMIT_TOO_SMALL")
-    assert conn.command(b"cache_memlimit abc") in (b"ERROR", b"CLIENT_ERROR bad command line format")
+    assert conn.command(b"cache_memlimit abc") in (
+        b"ERROR", b"CLIENT_ERROR bad command line format")
     assert conn.command(b"cache_memlimit") == b"ERROR"
     conn.ask(b"cache_memlimit 64 noreply\r\nmn\r\n", b"MN\r\n")
 

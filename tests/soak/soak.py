@@ -67,8 +67,8 @@ def check_value(key, value):
 def some_size(rng):
     """1 byte to 1 MB, mostly small."""
     kind = rng.random()
-    top = 500 if kind < 0.7 else 8000 if kind < 0.95 else 100_000 if kind < 0.995 else VALUE_BYTES_MAX
-    return rng.randint(1, top)
+    tops = ((0.7, 500), (0.95, 8000), (0.995, 100_000), (1, VALUE_BYTES_MAX))
+    return rng.randint(1, next(top for share, top in tops if kind < share))
 
 
 # ── one connection ─────────────────────────────────────────────────────────────────────────────
@@ -258,7 +258,7 @@ class Client:
         return make()
 
     def send(self):
-        """Send a batch; its answers are read later, so that many connections are at work at once."""
+        """Send a batch; its answers are read later: many connections are at work at once."""
         if self.rng.random() < 0.01:
             self.leave_halfway()
         batch = [self.one() for _ in range(self.rng.randint(1, PIPELINE))]

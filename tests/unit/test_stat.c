@@ -158,7 +158,7 @@ static void settings(void **state)
     out_put(&out, "", 1);
     static const char *const wants[] = {
         "STAT maxbytes 8388608\r\nSTAT maxconns 1024\r\nSTAT tcpport 4321\r\nSTAT udpport 0\r\n",
-        "STAT inter 127.0.0.1\r\nSTAT verbosity 2\r\nSTAT oldest 9\r\nSTAT evictions on\r\n",
+        "STAT inter 127.0.0.1,::1\r\nSTAT verbosity 2\r\nSTAT oldest 9\r\nSTAT evictions on\r\n",
         "STAT domain_socket NULL\r\nSTAT umask 700\r\nSTAT shutdown_command no\r\n",
         "STAT growth_factor 1.25\r\nSTAT chunk_size 48\r\nSTAT num_threads 4\r\n",
         "STAT stat_key_prefix :\r\nSTAT detail_enabled no\r\nSTAT reqs_per_event 20\r\n",

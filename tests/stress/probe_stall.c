@@ -1,14 +1,15 @@
-/* stress/probe_stall.c — the longest single call while a large store fills, grows its index and
- * evicts.
+/* stress/probe_stall.c — the longest single call while a large store fills, grows and evicts.
  *
- * A probe for people, no pass or fail: wall time on a busy machine includes what the machine
- * does. It prints, for each stage, the distribution of the time of single calls of set and get,
- * and the five longest.
+ * A probe for people, no pass or fail. It prints, for each stage, how long single calls of set
+ * and get took: by the clock (with all that a busy machine does in between, and waiting for the
+ * maintenance thread) and in CPU time of the calling thread (its own work only; each measurement
+ * costs a system call, so means are a little high).
  *
  * Usage: probe_stall [MIB] [VALUE_BYTES]; a maintenance thread runs unless MATTE_PROBE_ALONE=1.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "support/kit.h"
 
@@ -20,9 +21,13 @@ struct record { /* calls by log2 of their nanoseconds */
     uint64_t longest_ns[LONGEST];
 };
 
+struct instant {
+    uint64_t wall_ns, cpu_ns;
+};
+
 struct probe {
     struct kit kit;
-    struct record set, get;
+    struct record set, get, set_cpu, get_cpu;
     _Atomic bool stop;
 };
 
@@ -37,6 +42,14 @@ static void record_add(struct record *record, uint64_t ns)
             record->longest_ns[i] = ns;
             ns = shorter;
         }
+}
+
+static struct instant instant_now(void)
+{
+    struct timespec cpu;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    return (struct instant){kit_mono_ns(),
+                            (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec};
 }
 
 static uint64_t record_quantile_ns(const struct record *record, double part)
@@ -86,15 +99,17 @@ static void probe_one(struct probe *probe, uint64_t number, struct bytes value)
     const struct store_put put = {.value = value};
     struct store_put_result result;
     struct store_view view;
-    const uint64_t begin_ns = kit_mono_ns();
+    const struct instant begin = instant_now();
     const enum store_rc put_rc = store_put(kit->thread, &key, &put, &result);
-    const uint64_t middle_ns = kit_mono_ns();
+    const struct instant middle = instant_now();
     const enum store_rc get_rc = store_get(kit->thread, &key, 0, &view);
-    const uint64_t end_ns = kit_mono_ns();
+    const struct instant end = instant_now();
     KIT_CHECK(put_rc == STORE_OK && get_rc == STORE_OK, "set %s, get %s", kit_rc_name(put_rc),
               kit_rc_name(get_rc));
-    record_add(&probe->set, middle_ns - begin_ns);
-    record_add(&probe->get, end_ns - middle_ns);
+    record_add(&probe->set, middle.wall_ns - begin.wall_ns);
+    record_add(&probe->get, end.wall_ns - middle.wall_ns);
+    record_add(&probe->set_cpu, middle.cpu_ns - begin.cpu_ns);
+    record_add(&probe->get_cpu, end.cpu_ns - middle.cpu_ns);
 }
 
 static void stage(struct probe *probe, const char *name, uint64_t first, uint64_t count,
@@ -111,8 +126,10 @@ static void stage(struct probe *probe, const char *name, uint64_t first, uint64_
            name, (unsigned long long)count, (double)(kit_mono_ns() - begin_ns) / 1e9,
            (unsigned long long)info.items, (unsigned long long)info.index_buckets,
            (unsigned long long)info.evictions, (unsigned long long)(kit_rss_bytes() >> 20));
-    record_print("set", &probe->set);
-    record_print("get", &probe->get);
+    record_print("set, clock", &probe->set);
+    record_print("set, CPU  ", &probe->set_cpu);
+    record_print("get, clock", &probe->get);
+    record_print("get, CPU  ", &probe->get_cpu);
     fflush(stdout);
 }
 

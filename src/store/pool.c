@@ -134,8 +134,10 @@ bool pool_claim_index(struct store *store, struct store_thread *thread)
 bool pool_over_limit(struct store *store)
 {
     spin_lock(&store->pool_lock);
+    /* what waits for its grace period goes as well: not a reason to evict more */
     const bool over = store->resident + store->index_segments >
-                      atomic_load_explicit(&store->segment_limit, memory_order_relaxed);
+                      atomic_load_explicit(&store->segment_limit, memory_order_relaxed) +
+                          atomic_load_explicit(&store->limbo_waiting, memory_order_relaxed);
     spin_unlock(&store->pool_lock);
     return over;
 }

@@ -476,11 +476,27 @@ static bool evict_one(struct store_thread *thread)
 
 /* ── one step ─────────────────────────────────────────────────────────────────────────────── */
 
+/* Is there no room for survivors, but soon will be? Then going on would only throw away what a
+ * little patience keeps. */
+static bool room_is_coming(struct store *store)
+{
+    return atomic_load_explicit(&store->available, memory_order_relaxed) == 0 &&
+           atomic_load_explicit(&store->limbo_waiting, memory_order_relaxed) > 0;
+}
+
+static bool make_room(struct store_thread *thread)
+{
+    struct store *store = thread->store;
+    if (room_is_coming(store))
+        return false;
+    if (compact_one(thread))
+        return true;
+    return !store->no_evict && !room_is_coming(store) && evict_one(thread);
+}
+
 static bool reclaim_step(struct store_thread *thread)
 {
-    if (sweep_flushed(thread) || sweep_expired(thread) || compact_one(thread))
-        return true;
-    return !thread->store->no_evict && evict_one(thread);
+    return sweep_flushed(thread) || sweep_expired(thread) || make_room(thread);
 }
 
 bool reclaim(struct store_thread *thread)
@@ -597,7 +613,7 @@ static bool maintain_step(struct store_thread *thread)
     pool_shrink(store);
     bool more = sweep_flushed(thread) || sweep_expired(thread);
     if (!more && memory_is_low(store))
-        more = compact_one(thread) || (!store->no_evict && evict_one(thread));
+        more = make_room(thread);
     thread->evicting = false;
     return more;
 }

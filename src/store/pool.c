@@ -246,6 +246,8 @@ static bool segment_wait(struct store_thread *thread, uint32_t *ret_seg)
         /* nothing to gain: use what is kept for copying, down to the last */
         if (!gained && atomic_load_explicit(&store->limbo_waiting, memory_order_relaxed) == 0)
             return pool_get(store, RESERVE_LAST, ret_seg);
+        if (!gained)
+            wait_round(round);
     }
     return false;
 }

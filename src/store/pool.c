@@ -145,7 +145,8 @@ bool pool_over_limit(struct store *store)
 void pool_shrink(struct store *store)
 {
     spin_lock(&store->pool_lock);
-    while (store->free.count > 0 &&
+    /* the reserve stays: without it nothing could be compacted on the way down, only evicted */
+    while (store->free.count > RESERVE_SEGMENTS &&
            store->resident + store->index_segments >
                atomic_load_explicit(&store->segment_limit, memory_order_relaxed))
         void_push(store, free_pop(store));

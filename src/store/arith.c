@@ -1,4 +1,5 @@
-/* store/arith.c — incr and decr. The first one turns text into a number record; later ones change it in place.
+/* store/arith.c — incr and decr. The first one turns text into a number record; later ones
+ * change it in place.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "base/num.h"
 #include "store/mutate.h"
@@ -14,8 +15,8 @@ static bool is_end(uint8_t byte)
     return byte == '\0' || is_blank(byte);
 }
 
-/* Read a value as strtoull would up to white space (observed 1.6.45): leading blanks, a sign, digits; a blank and
- * anything may follow. */
+/* Read a value as strtoull would up to white space (observed 1.6.45): leading blanks, a sign,
+ * digits; a blank and anything may follow. */
 static bool text_number(struct bytes text, uint64_t *ret_number)
 {
     size_t at = 0;
@@ -47,7 +48,8 @@ static bool item_number_read(const struct item *item, uint64_t *ret_number)
     return true;
 }
 
-/* Does the new number fit where the old one is, without anybody noticing? Nobody may know its CAS unique. */
+/* Does the new number fit where the old one is, without anybody noticing? Nobody may know its
+ * CAS unique. */
 static bool in_place(const struct mutation *m, const struct store_arith *arith, size_t digits)
 {
     const struct item *item = m->at.item;

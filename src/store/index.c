@@ -1,8 +1,10 @@
-/* store/index.c — the index: linear hashing over buckets of fifteen slots, ghosts in the free ones.
+/* store/index.c — the index: linear hashing over buckets of fifteen slots, ghosts in the free
+ * ones.
  *
- * The table has n buckets, 2^level <= n < 2^(level+1). Growing by one splits bucket n - 2^level: the entries whose next hash bit
- * is set move to the new bucket n. The order (fill the new bucket, publish n + 1, then take them out of the old one, whose version
- * is odd meanwhile) lets a reader find an entry in at least one place, or notice that it has to look again.
+ * The table has n buckets, 2^level <= n < 2^(level+1). Growing by one splits bucket n -
+ * 2^level: the entries whose next hash bit is set move to the new bucket n. The order (fill the
+ * new bucket, publish n + 1, then take them out of the old one, whose version is odd meanwhile)
+ * lets a reader find an entry in at least one place, or notice that it has to look again.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 
@@ -69,9 +71,10 @@ void store_prefetch_item(const struct store *store, uint64_t hash)
 
 /* Look through `count` slots; returns the record with that key. */
 static ALWAYS_INLINE struct item *scan(const struct store *store, const _Atomic uint64_t *slots,
-                                       unsigned count, uint64_t want, const struct store_key *key,
+                                       unsigned count, const struct store_key *key,
                                        uint64_t *ret_loc)
 {
+    const uint64_t want = (SLOT_LIVE | slot_key(store, key->hash)) >> LOC_BITS;
     for (unsigned i = 0; i < count; i++) {
         const uint64_t slot = slot_load(&slots[i]);
         if (slot >> LOC_BITS != want)
@@ -96,17 +99,16 @@ static bool miss_is_certain(const struct store *store, const struct bucket *buck
 
 struct item *index_find(const struct store *store, const struct store_key *key, uint64_t *ret_loc)
 {
-    const uint64_t want = (SLOT_LIVE | slot_key(store, key->hash)) >> LOC_BITS;
     unsigned rounds = 0;
     for (;;) {
         const struct bucket *bucket = &store->buckets[bucket_index(key->hash, bucket_count(store))];
         const uint64_t head = atomic_load_explicit(&bucket->head, memory_order_acquire);
-        struct item *item = scan(store, bucket->slots, SLOTS_PER_BUCKET, want, key, ret_loc);
+        struct item *item = scan(store, bucket->slots, SLOTS_PER_BUCKET, key, ret_loc);
         if (LIKELY(item != NULL))
             return item;
         for (uint32_t id = head_line(head); id != 0;) {
             const struct line *line = &store->lines[id];
-            item = scan(store, line->slots, SLOTS_PER_LINE, want, key, ret_loc);
+            item = scan(store, line->slots, SLOTS_PER_LINE, key, ret_loc);
             if (item != NULL)
                 return item;
             id = atomic_load_explicit(&line->next, memory_order_acquire);
@@ -434,7 +436,8 @@ static bool harvest_entries(const struct store *store, struct bucket *old, unsig
     return true;
 }
 
-/* Write entries to a bucket whose lines have been unhooked; live ones first, ghosts as they fit. */
+/* Write entries to a bucket whose lines have been unhooked; live ones first, ghosts as they
+ * fit. */
 static void bucket_fill(struct store_thread *thread, struct bucket *bucket, const uint64_t *slots,
                         unsigned count)
 {
@@ -565,7 +568,8 @@ int index_init(struct store *store)
     const uint64_t memory =
         (uint64_t)atomic_load_explicit(&store->segment_limit, memory_order_relaxed)
         << store->segment_shift;
-    /* 1/128 of the memory to begin with: items of 1.5 KiB need no more, smaller ones 5-6 doublings */
+    /* 1/128 of the memory to begin with: items of 1.5 KiB need no more, smaller ones 5-6
+     * doublings */
     uint64_t count = memory / 128 / sizeof(struct bucket);
     uint32_t level = LEVEL0_MIN;
     while (UINT64_C(2) << level <= count)

@@ -15,7 +15,8 @@
  * So a segment can be walked from its start without the index. `size` and `fmt` never change once
  * the record is published, nor do key and value (but for a NUMBER's u64). What changes:
  *   st   stale, win, cas-seen, dead: written under the bucket lock only, read by anyone.
- *   use  freq:2 fetched:1 la:13: overwritten by any reader without a lock; a lost update is harmless.
+ *   use  freq:2 fetched:1 la:13: overwritten by any reader without a lock; a lost update is
+ *        harmless.
  *   exp  touch in place: written under the bucket lock, read by anyone.
  *
  * SPDX-License-Identifier: BSD-3-Clause */
@@ -85,7 +86,8 @@ static inline unsigned item_head_bytes(unsigned fmt)
     return head[fmt & 15];
 }
 
-/* Flags of the layout for an item; `extra`: FMT_LARGE, FMT_BINARY, FMT_NUMBER, FMT_CAS as wanted. */
+/* Flags of the layout for an item; `extra`: FMT_LARGE, FMT_BINARY, FMT_NUMBER, FMT_CAS as
+ * wanted. */
 static inline uint8_t item_fmt(uint32_t exp_s, uint32_t client_flags, unsigned extra)
 {
     const unsigned width = client_flags == 0        ? 0

@@ -1,13 +1,15 @@
-/* store/large.c — values that do not fit one record: fragments in the log, and the uploads that make them.
+/* store/large.c — values that do not fit one record: fragments in the log, and the uploads that
+ * make them.
  *
  *   head record: key | total bytes | location of fragment 0, 1, 2 ...
  *                                         |               |
  *                      fragment record: hash | payload   hash | payload     (each in any segment)
  *
- * A fragment finds its head by the hash, so eviction and compaction can move it and change its entry in
- * the head's table (under the bucket lock). An upload's chunk buffer is on the heap; each full chunk becomes
- * a fragment at once, whose segment stays open for it (`writers`) until the head is linked or the
- * upload is given up. So a slow sender holds at most what it has sent plus one chunk.
+ * A fragment finds its head by the hash, so eviction and compaction can move it and change its
+ * entry in the head's table (under the bucket lock). An upload's chunk buffer is on the heap;
+ * each full chunk becomes a fragment at once, whose segment stays open for it (`writers`) until
+ * the head is linked or the upload is given up. So a slow sender holds at most what it has sent
+ * plus one chunk.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <stdlib.h>
 

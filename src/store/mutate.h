@@ -1,8 +1,8 @@
 /* store/mutate.h — the pattern that all writers of existing items share. Store only.
  *
- * A record must be allocated before its bucket is locked (allocation may wait for memory), but how large it has to be is known for certain
- * only under the lock. So: lock, look, say what is needed; when the room at hand is not exactly that, unlock,
- * get it, and begin again.
+ * A record must be allocated before its bucket is locked (allocation may wait for memory), but
+ * how large it has to be is known for certain only under the lock. So: lock, look, say what is
+ * needed; when the room at hand is not exactly that, unlock, get it, and begin again.
  *
  *     do {
  *         mutation_lock(&m);                     found? alive?
@@ -30,7 +30,8 @@ enum room {
     ROOM_NONE,  /* unlocked, no memory */
 };
 
-/* Lock the key's bucket and find it. Returns STORE_OK, or the kind of miss (locked all the same). */
+/* Lock the key's bucket and find it. Returns STORE_OK, or the kind of miss (locked all the
+ * same). */
 enum store_rc mutation_lock(struct mutation *m);
 void mutation_unlock(struct mutation *m);
 MUST_USE enum room mutation_room(struct mutation *m, const struct item_spec *spec);
@@ -39,8 +40,8 @@ MUST_USE bool mutation_link(struct mutation *m, uint32_t exp_s);
 /* Write the found item again in m.place after `spec`, content and history kept, and link it. */
 void mutation_rewrite(struct mutation *m, const struct item_spec *spec);
 void mutation_end(struct mutation *m);
-/* The id to write as a field of m.place's record; 0: its place's own will do. A new id must be above the one of the found
- * item (meta I compares them). `field`: what is planned so far. */
+/* The id to write as a field of m.place's record; 0: its place's own will do. A new id must be
+ * above the one of the found item (meta I compares them). `field`: what is planned so far. */
 uint64_t cas_field_needed(const struct mutation *m, uint64_t field);
 
 /* A put under way: what the public call says, and what only the store says. */

@@ -1,8 +1,9 @@
 /* store/pool.c — the memory: one reservation of addresses, the budget, free segments.
  *
- * The budget in segments: resident data segments (used or free) + segments claimed by the index <= limit.
- * A segment that gives its place to the index, or is over a lowered limit, returns its pages to the
- * kernel and waits in the void list.
+ * The budget in segments: resident data segments (used or free) + segments claimed by the index
+ * are at most the limit.
+ * A segment that gives its place to the index, or is over a lowered limit, returns its pages to
+ * the kernel and waits in the void list.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,7 +19,8 @@ enum {
     SEGMENT_BYTES_MAX = 1 << 20,
     SEGMENTS_WANTED = 512,
     SEGMENTS_MAX_BITS = 20,
-    /* Free segments that only evictions may take, so that there is always room to copy survivors. */
+    /* Free segments that only evictions may take, so that there is always room to copy
+     * survivors. */
     RESERVE_SEGMENTS = 2,
     RESERVE_LAST = 1,
     WAIT_ROUNDS_SPIN = 1000, /* then sleep; a quarter of a second in all */

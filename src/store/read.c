@@ -129,8 +129,9 @@ static bool has_effect(const struct store_thread *thread, const struct store_fet
     return how->lease && !view->win_sent && (view->stale || recache_due(thread, how, view->exp_s));
 }
 
-/* Make the item that a lookup with `vivify` did not find, and show it. The view is made up rather than looked up: the
- * new item may have expired or been evicted already, and was created all the same. */
+/* Make the item that a lookup with `vivify` did not find, and show it. The view is made up
+ * rather than looked up: the new item may have expired or been evicted already, and was created
+ *                        all the same. */
 static enum store_rc fetch_vivify(struct store_thread *thread, const struct store_key *key,
                                   const struct store_fetch *how, struct store_view *view)
 {
@@ -312,7 +313,8 @@ struct store_ref *store_ref_new(struct store_thread *thread, const struct store_
     struct store *store = thread->store;
     const struct item *item = view->item;
     const uint32_t limit = atomic_load_explicit(&store->segment_limit, memory_order_relaxed);
-    /* Half of the memory: above that, clients that do not read could keep everything from moving. */
+    /* Half of the memory: above that, clients that do not read could keep everything from
+     * moving. */
     if (atomic_load_explicit(&store->pinned_segments, memory_order_relaxed) >= limit / 2 ||
         (item->fmt & FMT_NUMBER))
         return NULL;

@@ -1,16 +1,18 @@
 /* store/store.h — the key/value engine: index, segments, eviction, expiry.
  *
- * One store is shared by all threads. Reads take no lock; a write locks one index bucket. How it works, with
- * drawings and the concurrency argument: store/store_priv.h.
+ * One store is shared by all threads. Reads take no lock; a write locks one index bucket. How
+ * it works, with drawings and the concurrency argument: store/store_priv.h.
  *
  * Includes: base.  Included by: cmd, server.  No I/O, no log, no protocol, no clock.
  * Threads:  any number; each has its own store_thread and tells the store when it holds nothing
  *           (store_thread_quiesce, once per loop turn) and when it sleeps (store_thread_offline).
  * Memory:   store_new() reserves addresses; data, index and ghosts together never use more than
- *           memory_bytes of them. Uploads and pinned references use the heap, bounded per connection.
- * Time:     `now_s`, `exp_s`: seconds of cache time (base/clock.h); exp_s 0 = never. An item is gone when
- *           exp_s <= now_s.
- * Spec:     memcached doc/protocol.txt, exptime, cas unique, meta commands; ../ENGINE.md of the design.
+ *           memory_bytes of them. Uploads and pinned references use the heap, bounded per
+ *           connection.
+ * Time:     `now_s`, `exp_s`: seconds of cache time (base/clock.h); exp_s 0 = never. An item is
+ *           gone when exp_s <= now_s.
+ * Spec:     memcached doc/protocol.txt, exptime, cas unique, meta commands; ../ENGINE.md of the
+ *           design.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
@@ -52,9 +54,8 @@ struct store_config {
     uint64_t item_bytes_max; /* -I; at most memory_bytes / 2 */
     bool no_evict;           /* -M: STORE_NO_MEMORY instead of evicting */
     bool no_cas;             /* -C: every CAS unique reads as 0 */
-    bool
-        evict_by_bytes; /* keep bytes rather than objects: large values are not put at a disadvantage */
-    uint64_t hash_seed; /* 0: drawn at random (tests pass their own) */
+    bool evict_by_bytes;     /* keep bytes rather than objects: size does not matter to eviction */
+    uint64_t hash_seed;      /* 0: drawn at random (tests pass their own) */
 };
 
 /* Reserve memory and build an empty store. Returns 0, -EINVAL (limits out of range) or -ENOMEM.
@@ -77,7 +78,8 @@ void store_thread_offline(struct store_thread *thread);
  * loop: online, store_maintain, offline, store_maintain_wait. Workers evict for themselves when
  * it falls behind, so nothing breaks (tests) when nobody calls it. */
 void store_maintain(struct store_thread *thread);
-/* Sleep until memory runs low, store_maintain_wake() or `timeout_ms`. The thread must be offline. */
+/* Sleep until memory runs low, store_maintain_wake() or `timeout_ms`. The thread must be
+ * offline. */
 void store_maintain_wait(struct store *store, uint32_t timeout_ms);
 void store_maintain_wake(struct store *store);
 
@@ -147,9 +149,9 @@ struct store_fetch {
 MUST_USE enum store_rc store_fetch(struct store_thread *thread, const struct store_key *key,
                                    const struct store_fetch *how, struct store_view *ret_view);
 
-/* Keep the value of a view alive beyond it, to send it without a copy. Returns NULL when too much memory is kept
- * like that already (or the heap is exhausted): copy a small value then, refuse a large one.
- * Owns: give back with store_ref_free(), from any thread, online or not. */
+/* Keep the value of a view alive beyond it, to send it without a copy. Returns NULL when too
+ * much memory is kept like that already (or the heap is exhausted): copy a small value then,
+ * refuse a large one. Owns: give back with store_ref_free(), from any thread, online or not. */
 struct store_ref *store_ref_new(struct store_thread *thread, const struct store_view *view);
 void store_ref_free(struct store_ref *ref);
 /* The value's pieces in order; borrowed from the ref. */
@@ -179,8 +181,8 @@ struct store_put_result { /* written when something was stored */
     uint64_t value_bytes; /* after the operation */
 };
 
-/* Store a value. Returns STORE_OK, STORE_NOT_STORED, STORE_EXISTS, a miss (compare on a missing key),
- * STORE_TOO_LARGE or STORE_NO_MEMORY. The old value stays unless STORE_OK.
+/* Store a value. Returns STORE_OK, STORE_NOT_STORED, STORE_EXISTS, a miss (compare on a missing
+ * key), STORE_TOO_LARGE or STORE_NO_MEMORY. The old value stays unless STORE_OK.
  * Pass NULL for the result when nobody asks: a CAS unique that somebody has seen costs 8 bytes of
  * memory once the item is relocated. */
 MUST_USE enum store_rc store_put(struct store_thread *thread, const struct store_key *key,

@@ -9,7 +9,8 @@
  *      data: 64 KiB..1 MiB each             index: grows by one    +------------------+
  *                                           bucket at a time
  *   The index takes its memory in units of one segment: it claims a free segment, whose pages go
- *   back to the kernel, and uses as many pages of its own range. Segment headers stand in a side array.
+ *   back to the kernel, and uses as many pages of its own range. Segment headers stand in a
+ *   side array.
  *
  *   location (40 bits): offset in the data range / 8.
  *   slot (64 bits):     kind:2 | tag:22 | location:40          kind: 0 empty, 1 live, 2 ghost
@@ -21,38 +22,62 @@
  *
  * LIFE OF A SEGMENT
  *
- *   FREE --segment_get--> OPEN --full--> SEALED --evict, compact, expire--> DRAINING --> LIMBO --grace--> FREE
- *                          |               |                                              |
- *                          pieces to       in a queue (small or main),                    no slot points here; readers
- *                          threads         oldest first                                   and pins may still look
+ *   FREE --segment_get--> OPEN --full--> SEALED --drain_segment--> DRAINING --> LIMBO --> FREE
+ *                          |               |                                     |
+ *               gives pieces to threads    stands in a queue (small or           no slot points
+ *               (a group's open segment)   main), oldest first                   here; readers and
+ *                                                                                pins may look
  *
  * WHY THREADS MAY SHARE IT
  *
- *  1. Readers. A reader takes no lock. It loads a slot (acquire), compares the key in the record behind it, and may use that record
- *     until its next quiescent point: a record is immutable (but for the bytes item.h names), and its segment is not reused before
- *     every online thread has passed a quiescent point after the last slot to it was cleared (2).
- *     So a hit needs no validation. A miss does: an entry may have moved from a place not yet looked at to one already passed. Whoever moves
- *     entries between places makes the bucket's version odd before and even after (under the lock); a reader that found nothing re-reads
- *     the head and tries again if the version is odd or has changed, or if the table has grown so that its key now lives in another bucket.
- *     All slot loads are acquire, hence ordered before that re-read; all slot stores are release, hence ordered after the odd version. So
- *     a reader that saw a store of the mover also sees a changed version. Inserting, replacing and clearing in place move nothing and need no version.
- *  2. Reclamation (quiescent states). `epoch` grows by one for each drained segment. Each thread has a word: OFFLINE, or the epoch it last saw
- *     at a quiescent point. A drained segment gets the epoch after its last unlink; it is free when all online words are at least that.
- *     Online to online: the thread read `epoch` with acquire, which the drainer wrote with release after its unlinks, so the thread's later loads see
- *     them; its earlier loads are before its release store of the word, which the drainer reads with acquire. Offline to online: the
- *     thread stores its word and only then may load slots; store-load order needs a sequentially consistent fence, and the
- *     drainer has its own between unlinks and reading the words: either it sees the word, or the thread sees the unlinks.
- *  3. Pins. A thread that may use a record (1) may raise its segment's pin count; it does so before its next quiescent point, so
- *     the count is seen by whoever sees the word. A segment in LIMBO with pins stays there until the last is gone (release / acquire).
- *  4. Writers. A slot changes only under its bucket's lock (acquire CAS on bit 0 of the head, release store to unlock). A new record is filled before, outside
- *     the lock, in a piece of an open segment that belongs to the thread alone; the release store of the slot publishes it. A segment with
- *     pieces still out (`writers` > 0) is never drained, so the walk of a drain sees whole records only.
- *  5. Lock order: maintenance > split > bucket (old, then new) > ; group > queue; pool, lines: leaves. No lock is held while waiting for memory.
- *  6. flush_all. It notes the highest segment number given out; items in segments up to it are misses. It closes the open segments, and
- *     every thread drops its pieces before it allocates again (it sees `flush_gen`, because the client heard OK before it sent its next write). Whoever copies an old
- *     record takes the room for the copy first and looks at the flush number afterwards, so a copy can never outlive a flush.
- *  7. CAS unique = the record's birthplace (segment number, offset): unique for ever, as segment numbers are never reused. When somebody has looked at
- *     it (cas-seen, set under the bucket lock), a relocated copy carries it as a field.
+ *  (1) Readers take no lock. A reader loads a slot (acquire), compares the key in the record behind
+ *      it, and may use that record until its next quiescent point: a record is immutable (but for
+ *      the bytes that item.h names), and its segment is not reused before every online thread has
+ *      passed a quiescent point after the last slot to it was cleared, see (2). So a hit needs no
+ *      validation. A miss does: an entry may have moved from a place not yet looked at to one
+ *      already passed. Whoever moves entries between places makes the bucket's version odd before
+ *      and even after, under the lock. A reader that found nothing re-reads the head and looks
+ *      again if the version is odd or has changed, or if the table has grown so that its key now
+ *      lives in another bucket. Slot loads are acquire, hence before that re-read; slot stores are
+ *      release, hence after the odd version: who saw a store of the mover also sees a changed
+ *      version. Inserting, replacing and clearing in place move nothing and need no version.
+ *
+ *  (2) Reclamation by quiescent states. `epoch` grows by one for each drained segment. Each thread
+ *      has a word: OFFLINE, or the epoch that it saw at its last quiescent point. A drained segment
+ *      is stamped with the epoch after its last unlink, and free when all online words are at least
+ *      that. Online to online: the thread read `epoch` with acquire, which the drainer raised with
+ *      release after its unlinks, so the thread's later loads see them; its earlier loads come
+ *      before its release store of the word, which the drainer reads with acquire. Offline to
+ *      online: the thread stores its word and only then may load slots. That order of a store and a
+ *      load needs a sequentially consistent fence, and the drainer has its own between its unlinks
+ *      and reading the words: either it sees the word, or the thread sees the unlinks.
+ *
+ *  (3) Pins. A thread that may use a record by (1) may raise its segment's pin count. It does so
+ *      before its next quiescent point, so the count is seen by whoever sees the new word. A
+ *      segment in LIMBO stays there until its last pin is gone (release; the collector: acquire).
+ *
+ *  (4) Writers. A slot changes only under its bucket's lock (acquire CAS on bit 0 of the head,
+ *      release store to unlock). A new record is filled in a piece of an open segment that belongs
+ *      to the thread alone; the release store of the slot publishes it. A segment with pieces still
+ *      out (`writers` > 0) is never drained, so the walk of a drain sees whole records only. The
+ *      pieces of a thread that sleeps are taken back for it, while its word says STOLEN.
+ *
+ *  (5) Locks, outer to inner: maintenance > split > bucket (old, then new) > lines > threads; and
+ *      group > queue. pool is a leaf. Nobody waits for memory with a lock held but maintenance, and
+ *      who holds that allocates from the reserve without waiting.
+ *
+ *  (6) flush_all notes the highest segment number given out; items in segments up to it are misses.
+ *      It then closes the open segments, and every thread drops its pieces before it allocates
+ *      again: it sees `flush_gen`, because its client heard the flush's OK before it sent the next
+ *      write. While the bound is taken, `flush_gen` is odd, and a segment that is opened just then
+ *      waits: so each segment either is counted in, or its opener (and who gets pieces of it) sees
+ *      the flush. Whoever writes an old record again takes the room for the copy first and asks
+ *      whether the record is flushed afterwards: a copy never outlives a flush.
+ *
+ *  (7) CAS unique = the record's birthplace (segment number, offset): unique for ever, as segment
+ *      numbers are never reused. Once somebody has looked at it (cas-seen, set under the bucket
+ *      lock), a copy carries it as a field. Ids of one key only grow, because meta I compares them:
+ *      where a place would give a lower id than the old one, the record gets a field, too.
  *
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
@@ -97,8 +122,9 @@ struct line {
 };
 _Static_assert(sizeof(struct bucket) == 128 && sizeof(struct line) == 64, "whole cache lines");
 
-/* Expiry classes: one for items without exptime, one per half-octave of TTL, one per factor of 8, one for
- * the rest. A half-octave gets segments of its own only while it fills enough of them. */
+/* Expiry classes: one for items without exptime, one per half-octave of TTL, one per factor of
+ * 8, one for the rest. A half-octave gets segments of its own only while it fills enough of
+ * them. */
 enum {
     CLASS_NEVER = 0,
     CLASS_HALF_OCTAVES = 64,
@@ -285,6 +311,7 @@ struct store {
     uint64_t class_last[CLASS_HALF_OCTAVES], class_share[CLASS_HALF_OCTAVES];
     uint64_t all_last, all_share;
     uint64_t item_bytes_mean;
+    uint32_t evict_random;   /* rounds chances */
     uint32_t evict_barren;   /* evictions in a row that freed almost nothing */
     uint32_t flush_cursor;   /* next segment to sweep */
     uint64_t flush_sweeping; /* the flush_seq that the cursor is about */
@@ -408,7 +435,8 @@ bool index_locked_find_owner(const struct store *store, struct locked *at, uint6
                              uint64_t loc, _Atomic uint64_t **ret_entry);
 /* Let the found slot point to `loc`. */
 void index_locked_replace(struct locked *at, uint64_t loc);
-/* Add an entry; false when there is neither slot nor line. The thread has called index_prepare(). */
+/* Add an entry; false when there is neither slot nor line. The thread has called
+ * index_prepare(). */
 MUST_USE bool index_locked_insert(struct store_thread *thread, struct locked *at, uint64_t hash,
                                   uint64_t loc);
 /* Empty the found slot, or leave a ghost in it. */
@@ -444,7 +472,8 @@ void pieces_retire(struct store_thread *thread, bool only_sealed);
 void pieces_check(struct store_thread *thread); /* honour flush and recall; at quiescent points */
 
 void pool_init(struct store *store);
-/* Have one segment's worth of memory ready for the index. May pass quiescent points of `thread` (NULL: at start). */
+/* Have one segment's worth of memory ready for the index. May pass quiescent points of `thread`
+ * (NULL: at start). */
 bool pool_claim_index(struct store *store, struct store_thread *thread);
 bool pool_spare_take(struct store *store); /* use it */
 void pool_limbo_add(struct store *store, uint32_t seg, uint64_t epoch);
@@ -509,14 +538,14 @@ uint8_t queue_for(struct store_thread *thread, const struct store_key *key);
 void item_unlinked(struct store_thread *thread, struct item *item, uint64_t loc);
 void item_linked(struct store_thread *thread, const struct item *item);
 
-/* Layout of an existing item, to write it again elsewhere: its id becomes a field if it is known or
- * `keep_id` (see place_id_fits). */
+/* Layout of an existing item, to write it again elsewhere: its id becomes a field if it is
+ * known or `keep_id` (see place_id_fits). */
 struct item_spec item_spec_of(const struct store *store, const struct item *item, uint64_t loc,
                               bool keep_id);
 /* The id that a record gets from its place alone. */
 uint64_t place_id(const struct store *store, const struct place *place);
-/* May an item be written again at `place` after `spec`? Ids of one key only grow, so without a field
- * the new place's must be above the old one. */
+/* May an item be written again at `place` after `spec`? Ids of one key only grow, so without a
+ * field the new place's must be above the old one. */
 bool place_id_fits(const struct store *store, const struct place *place,
                    const struct item_spec *spec, uint64_t old_id);
 /* Copy the value (text, number or table) and the changing bytes but `dead` and cas-seen. */

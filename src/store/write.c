@@ -91,7 +91,8 @@ static void put_write(const struct writer *w, const struct item_spec *spec,
         memcpy(value, bytes.ptr, bytes.len);
 }
 
-/* The old item's use goes on, but it has not been fetched; a stale store keeps the win as it was. */
+/* The old item's use goes on, but it has not been fetched; a stale store keeps the win as it
+ * was. */
 static void put_inherit(const struct writer *w, const struct mutation *m, bool alive, bool stale)
 {
     const uint16_t use =

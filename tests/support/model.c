@@ -319,7 +319,7 @@ enum store_rc model_put(struct model *model, const struct store_key *key,
     if (item == NULL)
         return put_missing(model, key, put, miss, ret_result);
     if (put->mode == STORE_ADD) {
-        item_use(model, item, 0);
+        item->last_access_s = model->now_s; /* a use, not a fetch */
         return STORE_NOT_STORED;
     }
     const bool match = !put->compare || put->compare_cas == item->cas;
@@ -402,7 +402,7 @@ enum store_rc model_arith(struct model *model, const struct store_key *key,
     else
         value += arith->delta;
     number_write(model, item, value);
-    item_use(model, item, 0);
+    item->last_access_s = model->now_s;
     if (arith->touch)
         item->exp_s = arith->touch_exp_s;
     item->cas = cas_draw(model, arith->explicit_cas);

@@ -8,7 +8,8 @@
  * mean equal values. Between rounds everybody stops, and the clock moves, a flush may happen, the
  * memory limit may change.
  *
- *   roomy: memory for everything. Every answer must be exact, nothing may be evicted.
+ *   roomy, snug: memory for everything. Every answer must be exact, nothing may be evicted.
+ *   full: the same without eviction (-M): what does not fit is refused.
  *   tight: a few per cent of it. A key may be missing (not more often than the store says that it
  *          evicted), but what is found must be the newest.
  *
@@ -36,8 +37,9 @@ static const uint32_t year_s = 365 * 86400;
 
 struct regime {
     const char *name;
-    uint64_t memory_mib[3]; /* limits that rounds choose from; the first is the largest */
-    bool tight, maintain;
+    uint64_t memory_mib[3];    /* limits that rounds choose from; the first is the largest */
+    bool may_miss, may_refuse; /* eviction may drop items; memory may run out */
+    bool maintain, no_evict, no_cas, evict_by_bytes;
 };
 
 struct world {
@@ -207,7 +209,7 @@ static struct subject subject_draw(struct worker *w)
 /* The store does not have what the model has: allowed where things are evicted. */
 static void subject_evicted(struct worker *w, struct subject *s)
 {
-    KIT_CHECK(w->world->regime->tight, "key %u of thread %u is gone",
+    KIT_CHECK(w->world->regime->may_miss, "key %u of thread %u is gone",
               s->key.key.ptr[1] | s->key.key.ptr[2] << 8, w->id);
     model_remove(w->model, s->key.key);
     s->item = NULL;
@@ -227,7 +229,7 @@ static bool refused(struct worker *w, enum store_rc rc)
 {
     if (rc != STORE_NO_MEMORY)
         return false;
-    KIT_CHECK(w->world->regime->tight, "no memory");
+    KIT_CHECK(w->world->regime->may_refuse, "no memory");
     w->no_memory++;
     return true;
 }
@@ -320,9 +322,17 @@ static uint64_t draw_compare(struct worker *w, struct subject *s)
     return kind == 0 ? cas + 1 : kind == 1 ? cas - 1 : kind == 2 ? draw(w, UINT64_MAX) : cas;
 }
 
+/* Without CAS uniques there is nothing to compare. */
+static bool may_compare(struct worker *w)
+{
+    return !w->world->regime->no_cas && chance(w, 20);
+}
+
 static uint64_t draw_explicit(struct worker *w)
 {
-    return chance(w, 5) ? 1 + (kit_random(&w->random) >> (8 + draw(w, 50))) : 0;
+    return !w->world->regime->no_cas && chance(w, 5)
+               ? 1 + (kit_random(&w->random) >> (8 + draw(w, 50)))
+               : 0;
 }
 
 static struct store_fetch draw_fetch(struct worker *w)
@@ -382,7 +392,7 @@ static struct store_put draw_put(struct worker *w, struct subject *s)
     if (joins && s->item != NULL && s->item->value_bytes > 0 && chance(w, 30)) {
         put.vivify = true;
         put.vivify_exp_s = draw_exp_s(w);
-    } else if (!joins && put.mode != STORE_ADD && chance(w, 20)) {
+    } else if (!joins && put.mode != STORE_ADD && may_compare(w)) {
         put.compare = true;
         put.compare_cas = draw_compare(w, s);
         put.allow_stale = chance(w, 50);
@@ -431,7 +441,7 @@ static void op_put(struct worker *w)
         return;
     if (s.item != NULL && put_missed(&s, &put, rc, &result))
         subject_evicted(w, &s);
-    if (w->world->regime->tight && put.mode == STORE_SET && !put.compare)
+    if (w->world->regime->may_miss && put.mode == STORE_SET && !put.compare)
         s.cas_floor = 0; /* the old item may have been evicted: nobody can tell */
     rc_check(rc, model_put(w->model, &s.key, &put, &want), "put");
     if (rc != STORE_OK)
@@ -457,7 +467,7 @@ static void op_arith(struct worker *w)
         how.touch = true;
         how.touch_exp_s = draw_exp_s(w);
     }
-    if (chance(w, 20)) {
+    if (may_compare(w)) {
         how.compare = true;
         how.compare_cas = draw_compare(w, &s);
     } else if (chance(w, 40)) {
@@ -489,7 +499,7 @@ static void op_delete(struct worker *w)
     how.clear_value = chance(w, 20);
     how.touch = how.clear_value || (how.invalidate && chance(w, 50));
     how.touch_exp_s = draw_exp_s(w);
-    if (chance(w, 20)) {
+    if (may_compare(w)) {
         how.compare = true;
         how.compare_cas = draw_compare(w, &s);
     }
@@ -530,7 +540,8 @@ static void shared_set(struct worker *w, uint64_t number)
         return;
     rc_check(rc, STORE_OK, "shared set");
     struct shared_view *seen = &w->shared[number];
-    KIT_CHECK(w->world->regime->tight || result.cas_unique > seen->cas, "CAS %llx after %llx",
+    const bool exact = !w->world->regime->may_miss && !w->world->regime->no_cas;
+    KIT_CHECK(!exact || result.cas_unique > seen->cas, "CAS %llx after %llx",
               (unsigned long long)result.cas_unique, (unsigned long long)seen->cas);
     seen->cas = result.cas_unique;
     seen->version = version;
@@ -557,14 +568,15 @@ static void shared_get(struct worker *w, uint64_t number)
     KIT_CHECK(stamp.version <= atomic_load(&w->world->issued[stamp.writer][number]),
               "a version that nobody wrote");
     struct shared_view *seen = &w->shared[number];
+    const bool exact = !w->world->regime->may_miss && !w->world->regime->no_cas;
     KIT_CHECK(stamp.version >= seen->newest[stamp.writer], "version %llu after %llu of thread %u",
               (unsigned long long)stamp.version, (unsigned long long)seen->newest[stamp.writer],
               stamp.writer);
     const bool same = stamp.writer == seen->writer && stamp.version == seen->version;
     KIT_CHECK((cas == seen->cas) == same || seen->cas == 0, "CAS %llx, was %llx, same value %d",
               (unsigned long long)cas, (unsigned long long)seen->cas, same);
-    KIT_CHECK(w->world->regime->tight || cas >= seen->cas, "CAS %llx after %llx",
-              (unsigned long long)cas, (unsigned long long)seen->cas);
+    KIT_CHECK(!exact || cas >= seen->cas, "CAS %llx after %llx", (unsigned long long)cas,
+              (unsigned long long)seen->cas);
     seen->cas = cas;
     seen->version = seen->newest[stamp.writer] = stamp.version;
     seen->writer = stamp.writer;
@@ -579,6 +591,8 @@ static void shared_count(struct worker *w)
     const struct store_arith arith = {.delta = 1, .vivify = true};
     if (store_arith(w->kit.thread, &incr_key, &arith, &number) == STORE_OK && !number.created)
         atomic_fetch_add(&w->world->incr_sum, 1);
+    if (w->world->regime->no_cas)
+        return;
     struct store_view view;
     struct store_put_result result;
     const struct store_key cas_key = kit_key_str(&w->kit, "count:cas");
@@ -632,7 +646,7 @@ static void counters_check(struct worker *w, bool gone)
     struct world *world = w->world;
     const uint64_t incr = counter_read(&w->kit, "count:incr");
     const uint64_t cas = counter_read(&w->kit, "count:cas");
-    if (!gone && !world->regime->tight) {
+    if (!gone && !world->regime->may_miss) {
         KIT_CHECK(incr == world->incr_sum, "%llu increments, counted %llu",
                   (unsigned long long)incr, (unsigned long long)world->incr_sum);
         KIT_CHECK(cas == world->cas_sum, "%llu CAS increments, counted %llu",
@@ -748,7 +762,7 @@ static void worker_start(struct worker *w, struct world *world, uint32_t id)
     w->world = world;
     w->id = id;
     w->random = seed * 1000 + id;
-    w->model = model_new(ITEM_BYTES_MAX, false);
+    w->model = model_new(ITEM_BYTES_MAX, world->regime->no_cas);
     model_time_set(w->model, KIT_START_S);
     kit_join(&w->kit, world->store, KIT_START_S);
 }
@@ -767,22 +781,21 @@ static void report(const struct world *world, const struct store_info *info)
 static void regime_check(struct world *world, struct worker *workers)
 {
     struct store_info info;
-    uint64_t items = 0;
-    for (uint32_t i = 0; i < THREADS; i++)
+    uint64_t items = 0, bytes = 0;
+    for (uint32_t i = 0; i < THREADS; i++) {
         items += model_item_count(workers[i].model);
+        bytes += model_data_bytes(workers[i].model);
+    }
     store_info(world->store, &info);
+    print_message("%llu items of %llu bytes at the end\n", (unsigned long long)items,
+                  (unsigned long long)bytes);
     report(world, &info);
     assert_true(world->misses_odd <= info.evictions);
     /* the last pause may have lowered the limit when nobody was left to evict */
     assert_true(info.memory_used_bytes <= world->regime->memory_mib[0] * KIT_MIB);
-    if (world->regime->tight) {
-        assert_true(info.evictions > 0);
-        assert_true(world->no_memory * 20 <= world->ops_done);
-    } else {
-        assert_int_equal(info.evictions, 0);
-        assert_true(info.items >= items);
-        assert_int_equal(world->no_memory, 0);
-    }
+    assert_true((info.evictions > 0) == world->regime->may_miss);
+    assert_true(world->regime->may_miss || info.items >= items);
+    assert_true(world->regime->no_evict || world->no_memory * 20 <= world->ops_done);
 }
 
 static void regime_run(const struct regime *regime)
@@ -794,6 +807,9 @@ static void regime_run(const struct regime *regime)
     memset(workers, 0, sizeof(workers));
     const struct store_config config = {.memory_bytes = regime->memory_mib[0] * KIT_MIB,
                                         .item_bytes_max = ITEM_BYTES_MAX,
+                                        .no_evict = regime->no_evict,
+                                        .no_cas = regime->no_cas,
+                                        .evict_by_bytes = regime->evict_by_bytes,
                                         .hash_seed = seed | 1};
     world.regime = regime;
     world.rounds = kit_env_u64("MATTE_MODEL_ROUNDS", 16);
@@ -825,34 +841,62 @@ static void regime_run(const struct regime *regime)
 static void test_roomy(void **state)
 {
     (void)state;
-    regime_run(&(struct regime){"roomy", {96, 64, 80}, false, true});
+    regime_run(&(struct regime){"roomy", {96, 64, 80}, .maintain = true});
 }
 
 static void test_roomy_alone(void **state)
 {
     (void)state;
-    regime_run(&(struct regime){"roomy, no maintenance", {96, 64, 80}, false, false});
+    regime_run(&(struct regime){"roomy, no maintenance", {96, 64, 80}, .maintain = false});
+}
+
+/* Just enough: garbage has to be collected all the time. */
+static void test_snug(void **state)
+{
+    (void)state;
+    regime_run(&(struct regime){"snug", {24, 20, 22}, .maintain = true});
 }
 
 static void test_tight(void **state)
 {
     (void)state;
-    regime_run(&(struct regime){"tight", {3, 2, 2}, true, true});
+    regime_run(&(struct regime){
+        "tight", {3, 2, 2}, .may_miss = true, .may_refuse = true, .maintain = true});
 }
 
 static void test_tight_alone(void **state)
 {
     (void)state;
-    regime_run(&(struct regime){"tight, no maintenance", {3, 2, 2}, true, false});
+    regime_run(&(struct regime){"tight, no maintenance, no CAS, by bytes",
+                                {3, 2, 2},
+                                .may_miss = true,
+                                .may_refuse = true,
+                                .no_cas = true,
+                                .evict_by_bytes = true});
+}
+
+/* -M: nothing may vanish, sets may be refused. */
+static void test_full(void **state)
+{
+    (void)state;
+    regime_run(&(struct regime){
+        "full, no eviction", {6, 6, 6}, .may_refuse = true, .maintain = true, .no_evict = true});
+}
+
+static void test_full_alone(void **state)
+{
+    (void)state;
+    regime_run(&(struct regime){
+        "full, no eviction, no maintenance", {6, 6, 6}, .may_refuse = true, .no_evict = true});
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_roomy),
-        cmocka_unit_test(test_roomy_alone),
-        cmocka_unit_test(test_tight),
-        cmocka_unit_test(test_tight_alone),
+        cmocka_unit_test(test_roomy),      cmocka_unit_test(test_roomy_alone),
+        cmocka_unit_test(test_snug),       cmocka_unit_test(test_tight),
+        cmocka_unit_test(test_full),       cmocka_unit_test(test_tight_alone),
+        cmocka_unit_test(test_full_alone),
     };
     seed = kit_seed_init(argc, argv);
     kit_fail_hook = history_print;

@@ -35,9 +35,10 @@ struct drain {
 /* ── what happens to one item ─────────────────────────────────────────────────────────────── */
 
 /* How often an item must have been used to stay. Large ones must have earned their place; small
- * ones pass from the small queue to the main one for nothing: they take little for long. And when round after round nothing can go because everything has been used, the demands rise.
- * Measured (bench/misses.py, -m of 30 %, object misses): the free pass -3 % on zipf 1.0, -6 % on
- * large values. */
+ * ones pass from the small queue to the main one for nothing, as they take little for long. And
+ * the demands rise when round after round nothing can go because everything has been used.
+ * Measured (bench/misses.py, -m of 30 %, object misses): the free pass gives -3 % on zipf 1.0 and
+ * -6 % on large values. */
 static unsigned freq_needed(const struct drain *drain, uint64_t bytes)
 {
     const struct store *store = drain->thread->store;

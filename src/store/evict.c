@@ -391,7 +391,7 @@ static bool sweep_flushed(struct store_thread *thread)
         store->flush_cursor = 0;
     }
     bool left = false; /* something that could not be drained yet */
-    for (uint32_t seg = store->flush_cursor; seg < store->fresh_next; seg++) {
+    for (uint32_t seg = store->flush_cursor; seg < segments_touched(store); seg++) {
         struct segment *s = &store->segments[seg];
         if (!seg_flushed(store, s))
             continue;
@@ -414,7 +414,7 @@ static bool sweep_flushed(struct store_thread *thread)
 static bool sweep_expired(struct store_thread *thread)
 {
     struct store *store = thread->store;
-    while (store->expire_cursor < store->fresh_next) {
+    while (store->expire_cursor < segments_touched(store)) {
         const uint32_t seg = store->expire_cursor++;
         struct segment *s = &store->segments[seg];
         if (!seg_sealed(s) ||
@@ -433,8 +433,8 @@ static bool compact_one(struct store_thread *thread)
     const int64_t most = (int64_t)store->segment_bytes * COMPACT_PERCENT / 100;
     int64_t best_bytes = most + 1;
     uint32_t best = SEG_NONE;
-    for (unsigned i = 0; i < COMPACT_LOOK && i < store->fresh_next; i++) {
-        if (++store->compact_cursor >= store->fresh_next)
+    for (unsigned i = 0; i < COMPACT_LOOK && i < segments_touched(store); i++) {
+        if (++store->compact_cursor >= segments_touched(store))
             store->compact_cursor = 0;
         struct segment *s = &store->segments[store->compact_cursor];
         const int64_t live = atomic_load_explicit(&s->live_bytes, memory_order_relaxed);

@@ -320,8 +320,10 @@ static uint32_t line_get(struct store *store)
     return (uint32_t)store->line_next++;
 }
 
-static void lines_fetch(struct store_thread *thread)
+void index_top_up(struct store_thread *thread)
 {
+    if (LIKELY(thread->line_count > 0))
+        return;
     struct store *store = thread->store;
     spin_lock(&store->lines_lock);
     while (thread->line_count < THREAD_LINES) {
@@ -335,11 +337,9 @@ static void lines_fetch(struct store_thread *thread)
 
 void index_prepare(struct store_thread *thread)
 {
-    if (LIKELY(thread->line_count > 0))
-        return;
-    lines_fetch(thread);
-    if (thread->line_count == 0 && pool_claim_index(thread->store, thread))
-        lines_fetch(thread);
+    index_top_up(thread);
+    if (UNLIKELY(thread->line_count == 0) && pool_claim_index(thread->store, thread))
+        index_top_up(thread);
 }
 
 static void line_clear(struct line *line)

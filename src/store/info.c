@@ -5,7 +5,7 @@
 static void info_segments(struct store *store, struct store_info *info)
 {
     spin_lock(&store->pool_lock);
-    const uint32_t fresh = store->fresh_next, index = store->index_segments;
+    const uint32_t fresh = segments_touched(store), index = store->index_segments;
     info->segments_free = atomic_load_explicit(&store->available, memory_order_relaxed);
     info->segments_limbo = store->limbo.count;
     const uint64_t used = store->resident - store->free.count + index;

@@ -99,7 +99,12 @@ void item_copy_rest(const struct store_thread *thread, const struct item *from, 
 
 enum store_rc mutation_lock(struct mutation *m)
 {
-    index_prepare(m->thread);
+    /* With a place in hand no quiescent point may come before it is linked: its segment could be
+     * drained and used again. */
+    if (m->has_place)
+        index_top_up(m->thread);
+    else
+        index_prepare(m->thread);
     index_lock(m->thread->store, m->key->hash, &m->at);
     if (!index_locked_find(m->thread->store, &m->at, m->key))
         return STORE_MISS;

@@ -87,8 +87,9 @@ static bool pool_take(struct store *store, uint32_t reserve, uint32_t *ret_seg)
         *ret_seg = store->void_head;
         store->void_head = store->segments[store->void_head].next;
         store->resident++;
-    } else if (store->fresh_next < store->segments_virtual) {
-        *ret_seg = store->fresh_next++;
+    } else if (segments_touched(store) < store->segments_virtual) {
+        *ret_seg = segments_touched(store);
+        atomic_store_explicit(&store->fresh_next, *ret_seg + 1, memory_order_relaxed);
         store->resident++;
     } else {
         return false;

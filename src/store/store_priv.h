@@ -271,9 +271,9 @@ struct store {
     _Alignas(CACHE_LINE_BYTES) struct spin pool_lock;
     struct seg_list free;
     struct seg_list limbo;
-    uint32_t void_head;  /* segments whose pages went back */
-    uint32_t fresh_next; /* never used yet from here */
-    uint32_t resident;   /* data segments that may hold pages: used or free */
+    uint32_t void_head;          /* segments whose pages went back */
+    _Atomic uint32_t fresh_next; /* never used yet from here */
+    uint32_t resident;           /* data segments that may hold pages: used or free */
     uint32_t index_segments;
     uint32_t index_spare;           /* of these: granted, not yet used */
     _Atomic uint32_t segment_limit; /* memory_bytes in segments */
@@ -363,6 +363,13 @@ static inline uint64_t segment_loc(const struct store *store, uint32_t seg)
     return (uint64_t)seg << (store->segment_shift - 3);
 }
 
+/* Segments 0..n-1 have been used at some time. Relaxed: one that was just added holds nothing
+ * yet that a sweep of this moment could be after. */
+static inline uint32_t segments_touched(const struct store *store)
+{
+    return atomic_load_explicit(&store->fresh_next, memory_order_relaxed);
+}
+
 /* Is what lies in this segment hidden by a flush? Relaxed: see (6). */
 static inline bool loc_flushed(const struct store *store, uint64_t loc)
 {
@@ -443,6 +450,8 @@ MUST_USE bool index_locked_insert(struct store_thread *thread, struct locked *at
 void index_locked_clear(struct store *store, struct locked *at, uint64_t hash, bool ghost);
 /* Have overflow lines at hand; before locking. May pass a quiescent point. */
 void index_prepare(struct store_thread *thread);
+/* The same as far as it goes without waiting, hence without a quiescent point. */
+void index_top_up(struct store_thread *thread);
 /* After `delta` items more or less, no lock held: grow the table when it is due. */
 void index_account(struct store_thread *thread, int32_t delta);
 

@@ -370,9 +370,15 @@ static bool seg_flushed(const struct store *store, const struct segment *s)
                atomic_load_explicit(&store->flush_seq, memory_order_relaxed);
 }
 
-/* All segments from before the flush are gone: lookups need not ask any more. */
+/* All segments from before the flush are gone: lookups need not ask any more, when nobody is left
+ * who loaded a slot before it was cleared and is about to ask. */
 static void flush_finish(struct store *store)
 {
+    if (store->flush_grace == 0)
+        store->flush_grace = epoch_advance(store);
+    if (epoch_reached(store) < store->flush_grace)
+        return;
+    store->flush_grace = 0;
     spin_lock(&store->flush_lock);
     if (atomic_load_explicit(&store->flush_seq, memory_order_relaxed) == store->flush_sweeping)
         atomic_store_explicit(&store->flush_pending, false, memory_order_relaxed);
@@ -395,6 +401,7 @@ static bool sweep_flushed(struct store_thread *thread)
         struct segment *s = &store->segments[seg];
         if (!seg_flushed(store, s))
             continue;
+        store->flush_grace = 0;
         if (seg_sealed(s)) {
             store->flush_cursor = left ? 0 : seg;
             return drain_segment(thread, seg, POLICY_PURGE);

@@ -178,6 +178,14 @@ static void group_open(struct store_thread *thread, struct log_class where, uint
     store->groups[where.queue][where.class].open = seg;
 }
 
+/* Is the segment from before a flush? The flush may not have come round to closing it yet, but
+ * what is written after the flush must not go there. */
+static bool is_flushed(const struct store *store, uint32_t seg)
+{
+    return atomic_load_explicit(&store->segments[seg].seqno, memory_order_relaxed) <=
+           atomic_load_explicit(&store->flush_seq, memory_order_relaxed);
+}
+
 /* Make sure that the group has an open segment with `bytes` of room. Returns with its lock held,
  * or false (lock not held) when there is no memory. May pass quiescent points. */
 static bool group_lock_with_room(struct store_thread *thread, struct log_class where,
@@ -189,7 +197,8 @@ static bool group_lock_with_room(struct store_thread *thread, struct log_class w
     for (;;) {
         spin_lock(&group->lock);
         if (group->open != SEG_NONE &&
-            store->segment_bytes - store->segments[group->open].bump < bytes)
+            (store->segment_bytes - store->segments[group->open].bump < bytes ||
+             is_flushed(store, group->open)))
             group_seal(store, group);
         if (group->open == SEG_NONE && fresh != SEG_NONE) {
             group_open(thread, where, fresh);
@@ -276,9 +285,13 @@ static void place_set(const struct store *store, struct place *place, uint32_t s
 /* Drop pieces from before a flush: what is written from now on must not be hidden by it. */
 static void flush_check(struct store_thread *thread)
 {
-    const uint64_t gen = atomic_load_explicit(&thread->store->flush_gen, memory_order_acquire);
+    uint64_t gen = atomic_load_explicit(&thread->store->flush_gen, memory_order_acquire);
     if (LIKELY(gen == thread->flush_seen))
         return;
+    for (unsigned rounds = 0; gen & 1;) { /* odd: its bound cannot be read yet */
+        spin_wait(&rounds);
+        gen = atomic_load_explicit(&thread->store->flush_gen, memory_order_acquire);
+    }
     thread->flush_seen = gen;
     pieces_retire(thread, false);
 }

@@ -315,6 +315,7 @@ struct store {
     uint32_t evict_barren;   /* evictions in a row that freed almost nothing */
     uint32_t flush_cursor;   /* next segment to sweep */
     uint64_t flush_sweeping; /* the flush_seq that the cursor is about */
+    uint64_t flush_grace;    /* epoch that all must reach after the sweep; 0: not swept */
 
     pthread_mutex_t wait_mutex;
     pthread_cond_t wait_cond;

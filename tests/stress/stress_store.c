@@ -68,7 +68,9 @@ struct worker {
     uint32_t id;
     uint64_t random;
     uint64_t tally[TALLY_COUNT];
-    uint32_t newest[THREADS_MAX][KEYS]; /* per writer: no older version may be seen again */
+    /* per writer: twice the newest version seen, + 1 when a flush came after that: no older one
+     * (nor the flushed one) may be seen again */
+    uint32_t newest[THREADS_MAX][KEYS];
     char key[64];
     uint8_t value[VALUE_BYTES_MAX], copy[VALUE_BYTES_MAX];
 };
@@ -109,9 +111,10 @@ static void value_check(struct worker *w, uint64_t key_id, const uint8_t *value,
     if (!fresh)
         return;
     uint32_t *newest = &w->newest[stamp.writer][key_id];
-    KIT_CHECK(stamp.version >= *newest, "key %llu: version %llu after %u of writer %u",
-              (unsigned long long)key_id, (unsigned long long)stamp.version, *newest, stamp.writer);
-    *newest = (uint32_t)stamp.version;
+    KIT_CHECK(2 * stamp.version >= *newest, "key %llu: version %llu after %u of writer %u%s",
+              (unsigned long long)key_id, (unsigned long long)stamp.version, *newest / 2,
+              stamp.writer, *newest % 2 ? " and a flush" : "");
+    *newest = 2 * (uint32_t)stamp.version;
 }
 
 /* Check what a reference holds, however old, and give it back. */
@@ -204,7 +207,7 @@ static void op_set(struct worker *w, uint64_t key_id, size_t len)
               kit_rc_name(rc));
     rc_count(w, rc);
     if (rc == STORE_OK)
-        w->newest[w->id][key_id] = (uint32_t)version;
+        w->newest[w->id][key_id] = 2 * (uint32_t)version;
 }
 
 static void op_get(struct worker *w, uint64_t key_id)
@@ -290,7 +293,7 @@ static void op_compare(struct worker *w, uint64_t key_id)
               "compare: %s", kit_rc_name(rc));
     rc_count(w, rc);
     if (rc == STORE_OK)
-        w->newest[w->id][key_id] = (uint32_t)version;
+        w->newest[w->id][key_id] = 2 * (uint32_t)version;
 }
 
 static void op_number(struct worker *w)
@@ -332,12 +335,25 @@ static void op_upload_give_up(struct worker *w)
     w->tally[TALLY_UPLOADS_GIVEN_UP]++;
 }
 
+/* What we have seen or stored before a flush must never be seen again. */
+static void newest_flush(struct worker *w)
+{
+    for (uint32_t writer = 0; writer < w->stress->thread_count; writer++)
+        for (uint64_t key_id = 0; key_id < KEYS; key_id++)
+            w->newest[writer][key_id] |= w->newest[writer][key_id] != 0;
+}
+
 static void op_flush(struct worker *w)
 {
     if (draw(w, 60) != 0)
         return;
-    store_flush(w->kit.thread, draw(w, 2) ? w->kit.now_s : w->kit.now_s + 1 + (uint32_t)draw(w, 3));
     w->tally[TALLY_FLUSHES]++;
+    if (draw(w, 2)) {
+        store_flush(w->kit.thread, w->kit.now_s + 1 + (uint32_t)draw(w, 3));
+        return;
+    }
+    store_flush(w->kit.thread, w->kit.now_s);
+    newest_flush(w);
 }
 
 static void op_offline(struct worker *w)

@@ -16,7 +16,6 @@ enum {
     SMALL_PERCENT = 20,   /* share of the small queue; only >= 20 % loses to memcached nowhere */
     COMPACT_PERCENT = 70, /* live share at which copying beats evicting */
     COMPACT_LOOK = 1024,  /* segments looked at for the emptiest one */
-    QUEUE_LOOK = 16,      /* segments that may be passed over when the oldest is in use */
     WALK_BATCH = 16,      /* records whose buckets are fetched ahead */
     CLASS_SEGMENTS_MIN = 4,
     BARREN_STEPS = 16, /* main segments in a row that gave nothing, before more use is asked for */
@@ -457,44 +456,39 @@ static bool compact_one(struct store_thread *thread)
     return true;
 }
 
-/* The oldest segment of a queue that nobody is writing to, unpinned if there is one near. */
-static uint32_t queue_oldest(struct store *store, unsigned queue, bool *ret_busy)
+/* The oldest segment of a queue that can be drained. Those that uploads, pieces or pins hold go to
+ * the tail, so that they do not pile up at the head. */
+static uint32_t queue_oldest(struct store *store, unsigned queue)
 {
-    uint32_t pinned = SEG_NONE, found = SEG_NONE;
-    spin_lock(&store->queue_lock);
-    uint32_t seg = store->queues[queue].head;
-    for (unsigned i = 0; i < QUEUE_LOOK && seg != SEG_NONE && found == SEG_NONE; i++) {
+    const uint32_t count = atomic_load_explicit(&store->queue_count[queue], memory_order_relaxed);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t seg = queue_head(store, queue);
+        if (seg == SEG_NONE)
+            break;
         struct segment *s = &store->segments[seg];
-        if (!seg_sealed(s))
-            *ret_busy = true;
-        else if (atomic_load_explicit(&s->pins, memory_order_relaxed) == 0)
-            found = seg;
-        else if (pinned == SEG_NONE)
-            pinned = seg;
-        seg = s->next;
+        if (seg_sealed(s) && atomic_load_explicit(&s->pins, memory_order_relaxed) == 0)
+            return seg;
+        queue_remove(store, seg);
+        queue_push(store, seg, false);
     }
-    spin_unlock(&store->queue_lock);
-    return found != SEG_NONE ? found : pinned;
+    return SEG_NONE;
 }
 
 static bool evict_one(struct store_thread *thread)
 {
     struct store *store = thread->store;
-    spin_lock(&store->queue_lock);
-    const uint32_t small = store->queues[QUEUE_SMALL].count;
-    const uint32_t main = store->queues[QUEUE_MAIN].count;
-    spin_unlock(&store->queue_lock);
-    const unsigned first =
-        (uint64_t)small * 100 > (uint64_t)(small + main) * SMALL_PERCENT ? QUEUE_SMALL : QUEUE_MAIN;
-    bool busy = false;
-    unsigned queue = first;
-    uint32_t seg = queue_oldest(store, queue, &busy);
+    const uint64_t small =
+        atomic_load_explicit(&store->queue_count[QUEUE_SMALL], memory_order_relaxed);
+    const uint64_t all =
+        small + atomic_load_explicit(&store->queue_count[QUEUE_MAIN], memory_order_relaxed);
+    unsigned queue = small * 100 > all * SMALL_PERCENT ? QUEUE_SMALL : QUEUE_MAIN;
+    uint32_t seg = queue_oldest(store, queue);
     if (seg == SEG_NONE) {
-        queue = first == QUEUE_SMALL ? QUEUE_MAIN : QUEUE_SMALL;
-        seg = queue_oldest(store, queue, &busy);
+        queue = queue == QUEUE_SMALL ? QUEUE_MAIN : QUEUE_SMALL;
+        seg = queue_oldest(store, queue);
     }
     if (seg == SEG_NONE) { /* all of it in open segments, or pieces of sealed ones still out */
-        if (!busy && small + main == 0)
+        if (all == 0)
             log_seal_all(store, false);
         threads_recall(store);
         pieces_retire(thread, true);

@@ -16,10 +16,10 @@ static void info_segments(struct store *store, struct store_info *info)
     info->memory_bytes = (uint64_t)info->segments_max << store->segment_shift;
     info->memory_used_bytes = used << store->segment_shift;
     info->index_bytes = (uint64_t)index << store->segment_shift;
-    spin_lock(&store->queue_lock);
-    info->segments_small = store->queues[QUEUE_SMALL].count;
-    info->segments_main = store->queues[QUEUE_MAIN].count;
-    spin_unlock(&store->queue_lock);
+    info->segments_small =
+        atomic_load_explicit(&store->queue_count[QUEUE_SMALL], memory_order_relaxed);
+    info->segments_main =
+        atomic_load_explicit(&store->queue_count[QUEUE_MAIN], memory_order_relaxed);
     uint32_t oldest = UINT32_MAX;
     for (uint32_t seg = 0; seg < fresh; seg++) {
         const uint8_t state =

@@ -4,6 +4,23 @@
 
 /* ── queues ───────────────────────────────────────────────────────────────────────────────── */
 
+/* Under queue_lock; an atomic only because others look at it without. */
+static void queue_count_add(struct store *store, unsigned queue, int delta)
+{
+    _Atomic uint32_t *count = &store->queue_count[queue];
+    atomic_store_explicit(count,
+                          atomic_load_explicit(count, memory_order_relaxed) + (uint32_t)delta,
+                          memory_order_relaxed);
+}
+
+uint32_t queue_head(struct store *store, unsigned queue)
+{
+    spin_lock(&store->queue_lock);
+    const uint32_t seg = store->queues[queue].head;
+    spin_unlock(&store->queue_lock);
+    return seg;
+}
+
 void queue_push(struct store *store, uint32_t seg, bool at_head)
 {
     struct segment *segments = store->segments;
@@ -20,7 +37,7 @@ void queue_push(struct store *store, uint32_t seg, bool at_head)
         segments[s->prev].next = seg;
     else
         queue->head = seg;
-    queue->count++;
+    queue_count_add(store, s->queue, 1);
     /* release: whoever sees SEALED sees bump, queue and the filler at its end */
     atomic_store_explicit(&s->state, SEG_SEALED, memory_order_release);
     spin_unlock(&store->queue_lock);
@@ -40,7 +57,7 @@ void queue_remove(struct store *store, uint32_t seg)
         segments[s->prev].next = s->next;
     else
         queue->head = s->next;
-    queue->count--;
+    queue_count_add(store, s->queue, -1);
     atomic_store_explicit(&s->state, SEG_DRAINING, memory_order_relaxed);
     spin_unlock(&store->queue_lock);
 }

@@ -283,6 +283,7 @@ struct store {
 
     _Alignas(CACHE_LINE_BYTES) struct spin queue_lock;
     struct seg_list queues[QUEUE_COUNT];
+    _Atomic uint32_t queue_count[QUEUE_COUNT];
 
     _Alignas(CACHE_LINE_BYTES) struct spin lines_lock;
     uint32_t line_free;                /* ready for use */
@@ -493,6 +494,7 @@ void pool_shrink(struct store *store); /* give pages back until within the limit
 bool pool_over_limit(struct store *store);
 bool segment_get(struct store_thread *thread, uint32_t *ret_seg); /* may reclaim */
 
+uint32_t queue_head(struct store *store, unsigned queue); /* SEG_NONE: empty */
 void queue_push(struct store *store, uint32_t seg, bool at_head);
 void queue_remove(struct store *store, uint32_t seg);
 

@@ -20,11 +20,12 @@ import report
 WORKLOADS = ["zipf0.9", "zipf1.0", "scan", "shift", "update", "grow", "recency", "large", "ttl"]
 SHARES = (0.10, 0.30)  # of the footprint
 FOOTPRINT_PART = {"scan": 0.3}  # what of it comes more than once; a scan's keys do not
-# Streams that last at least so many seconds, because a server acts by the clock in them: real TTLs
-# of 1 to 8 s, and memcached moving a page from class to class every few seconds. They hardly need a
-# CPU and run beside the others.
-PACED_S = {"ttl": 50, "grow": 300}
-GROW_KEYS = 300_000
+# Streams that last so many seconds, because a server acts by the clock in them: real TTLs of 1 to
+# 8 s, and memcached moving a page from class to class every few seconds. They need little CPU
+# time and run beside the others.
+PACED_S = {"ttl": 100, "grow": 300, "large": 300}
+# The latter two always have so many keys: few enough for their pages to be moved in that time.
+PAGED_KEYS = {"grow": 300_000, "large": 30_000}
 MIB = 1 << 20
 
 
@@ -37,10 +38,11 @@ class Misses:
     def settings(self, workload):
         keys, requests = self.args.keys, self.args.requests
         settings = {"workload": workload, "keys": keys, "requests": requests}
-        if workload == "large":  # values are twenty times as large
-            settings.update(keys=keys // 12, requests=requests // 6)
-        if workload == "grow":  # few enough pages to be moved in that time
-            settings.update(keys=GROW_KEYS, requests=10 * GROW_KEYS)
+        if workload == "ttl":
+            settings.update(requests=requests // 2)
+        if workload in PAGED_KEYS:
+            keys = PAGED_KEYS[workload]
+            settings.update(keys=keys, requests=10 * keys)
         if workload in PACED_S:
             settings["rate"] = settings["requests"] / (PACED_S[workload] / self.args.hurry)
         return settings

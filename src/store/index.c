@@ -516,8 +516,8 @@ static bool split_one(struct store_thread *thread)
     bucket_lock(old);
     if (!harvest_entries(store, old, level, &harvest) ||
         lines_needed(harvest.stay, harvest.stay_count) +
-                lines_needed(harvest.move, harvest.move_count) >
-            thread->line_count) {
+                lines_needed(harvest.move, harvest.move_count) >=
+            thread->line_count) { /* one stays for the insert that may be under way */
         bucket_unlock(old);
         return false;
     }

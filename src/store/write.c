@@ -15,6 +15,8 @@ uint64_t cas_field_needed(const struct mutation *m, uint64_t field)
     return own > old ? field : old + 1;
 }
 
+enum { PUT_TRIES_MAX = 8 };
+
 /* ── put ──────────────────────────────────────────────────────────────────────────────────── */
 
 uint8_t queue_for(struct store_thread *thread, const struct store_key *key)
@@ -125,9 +127,9 @@ static enum room put_try(const struct writer *w, struct mutation *m, uint64_t *c
         return ROOM_AGAIN;
     }
     put_inherit(w, m, alive, decision.stale);
-    if (!mutation_link(m, spec.exp_s)) {
+    if (!mutation_link(m, spec.exp_s)) { /* no slot and no line: fetch lines and try again */
         *ret_rc = STORE_NO_MEMORY;
-        return ROOM_NONE;
+        return ROOM_AGAIN;
     }
     if (spec.fmt & FMT_LARGE)
         upload_commit(w->thread, w->put->upload, spec.exp_s);
@@ -151,6 +153,7 @@ enum store_rc put_value(const struct writer *w, struct store_put_result *result)
     uint32_t exp_s = w->put->exp_s;
     enum store_rc rc = STORE_OK;
     enum room room;
+    unsigned tries = 0;
     do {
         const struct item_spec spec = put_spec(w, cas, exp_s);
         const uint64_t bytes = item_bytes_for(spec.fmt, spec.key.len, spec.value_bytes);
@@ -172,7 +175,7 @@ enum store_rc put_value(const struct writer *w, struct store_put_result *result)
         mutation_unlock(&m);
         if (fresh)
             index_account(thread, 1);
-    } while (room == ROOM_AGAIN);
+    } while (room == ROOM_AGAIN && (rc == STORE_OK || tries++ < PUT_TRIES_MAX));
     mutation_end(&m);
     if (rc == STORE_OK)
         count_add(thread, COUNT_ITEMS_TOTAL, 1);

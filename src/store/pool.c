@@ -26,6 +26,8 @@ enum {
     WAIT_ROUNDS_SPIN = 1000, /* then sleep; a quarter of a second in all */
     WAIT_ROUNDS_MAX = 3000,
     WAIT_SLEEP_NS = 100000,
+    BARREN_MAX = 64,     /* tries without gain before a store is refused */
+    BARREN_MAX_FULL = 2, /* the same with -M, where being full is ordinary */
 };
 #define MEMORY_BYTES_MIN (UINT64_C(1) << 20)
 /* Address space beyond -m for cache_memlimit: costs nothing until used. */
@@ -234,6 +236,8 @@ static void wait_round(unsigned round)
 static bool segment_wait(struct store_thread *thread, uint32_t *ret_seg)
 {
     struct store *store = thread->store;
+    const unsigned barren_max = store->no_evict ? BARREN_MAX_FULL : BARREN_MAX;
+    unsigned barren = 0;
     for (unsigned round = 0; round < WAIT_ROUNDS_MAX; round++) {
         store_thread_quiesce(thread, thread->now_s);
         pool_limbo_collect(store);
@@ -247,11 +251,16 @@ static bool segment_wait(struct store_thread *thread, uint32_t *ret_seg)
         }
         const bool gained = reclaim(thread);
         spin_unlock(&store->maint_lock);
-        /* nothing to gain: use what is kept for copying, down to the last */
-        if (!gained && atomic_load_explicit(&store->limbo_waiting, memory_order_relaxed) == 0)
+        if (gained) {
+            barren = 0;
+            continue;
+        }
+        /* Nothing to gain? Others may have taken what was just freed, so ask more than once; then
+         * use what is kept for copying, down to the last. */
+        if (++barren >= barren_max &&
+            atomic_load_explicit(&store->limbo_waiting, memory_order_relaxed) == 0)
             return pool_get(store, RESERVE_LAST, ret_seg);
-        if (!gained)
-            wait_round(round);
+        wait_round(round);
     }
     return false;
 }

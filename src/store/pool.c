@@ -251,15 +251,14 @@ static bool segment_wait(struct store_thread *thread, uint32_t *ret_seg)
         }
         const bool gained = reclaim(thread);
         spin_unlock(&store->maint_lock);
-        if (gained) {
+        /* Something gained or on its way? It may not be enough for all who wait, so begin to
+         * count anew. Nothing, again and again: use what is kept for copying, down to the last. */
+        if (gained || atomic_load_explicit(&store->limbo_waiting, memory_order_relaxed) > 0)
             barren = 0;
-            continue;
-        }
-        /* Nothing to gain? Others may have taken what was just freed, so ask more than once; then
-         * use what is kept for copying, down to the last. */
-        if (++barren >= barren_max &&
-            atomic_load_explicit(&store->limbo_waiting, memory_order_relaxed) == 0)
+        else if (++barren >= barren_max)
             return pool_get(store, RESERVE_LAST, ret_seg);
+        if (gained)
+            continue;
         wait_round(round);
     }
     return false;

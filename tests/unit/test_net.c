@@ -544,7 +544,11 @@ static void idle_is_closed(void **state)
     fix.config.idle_timeout_s = 32; /* swept whole in four seconds */
     start(&fix);
     const int silent = dial(&fix), half = dial(&fix), active = dial(&fix);
-    say_str(half, "echo ha");
+    /* an answer from each: the workers have seen all three before the clock moves */
+    say_str(silent, "echo x\n");
+    expect_str(silent, "x\n");
+    say_str(half, "echo x\necho ha");
+    expect_str(half, "x\n");
     say_str(active, "echo x\n");
     expect_str(active, "x\n");
     clock_shift_s(20);

@@ -559,9 +559,7 @@ static void class_shares_update(struct store *store)
     spin_unlock(&store->threads_lock);
     store->all_share += all - store->all_last;
     store->all_last = all;
-    const uint64_t memory =
-        (uint64_t)atomic_load_explicit(&store->segment_limit, memory_order_relaxed)
-        << store->segment_shift;
+    const uint64_t memory = memory_bytes(store);
     const unsigned fade = store->all_share > 2 * memory ? 1 : 0; /* the past counts half */
     for (unsigned i = 0; i < CLASS_HALF_OCTAVES; i++) {
         store->class_share[i] += now[i] - store->class_last[i];

@@ -565,9 +565,7 @@ void index_account(struct store_thread *thread, int32_t delta)
 
 int index_init(struct store *store)
 {
-    const uint64_t memory =
-        (uint64_t)atomic_load_explicit(&store->segment_limit, memory_order_relaxed)
-        << store->segment_shift;
+    const uint64_t memory = memory_bytes(store);
     /* 1/128 of the memory to begin with: items of 1.5 KiB need no more, smaller ones 5-6
      * doublings */
     uint64_t count = memory / 128 / sizeof(struct bucket);

@@ -30,12 +30,6 @@ struct store_upload {
     size_t count, cap;
 };
 
-static uint64_t memory_bytes(const struct store *store)
-{
-    return (uint64_t)atomic_load_explicit(&store->segment_limit, memory_order_relaxed)
-           << store->segment_shift;
-}
-
 /* ── life ─────────────────────────────────────────────────────────────────────────────────── */
 
 enum store_rc store_upload_new(struct store_thread *thread, const struct store_key *key,

@@ -247,7 +247,6 @@ struct store {
     bool no_evict, no_cas, evict_by_bytes;
     uint32_t segments_virtual; /* addresses reserved for so many */
     uint64_t buckets_virtual, lines_virtual;
-    uint64_t memory_min_bytes;
     size_t map_bytes;
     void *map;
     _Atomic uint8_t class_map[CLASS_HALF_OCTAVES]; /* half-octave -> class in use */
@@ -363,6 +362,13 @@ static inline struct segment *loc_seg(const struct store *store, uint64_t loc)
 static inline uint64_t segment_loc(const struct store *store, uint32_t seg)
 {
     return (uint64_t)seg << (store->segment_shift - 3);
+}
+
+/* The limit in force: -m, or what cache_memlimit made of it. */
+static inline uint64_t memory_bytes(const struct store *store)
+{
+    return (uint64_t)atomic_load_explicit(&store->segment_limit, memory_order_relaxed)
+           << store->segment_shift;
 }
 
 /* Segments 0..n-1 have been used at some time. Relaxed: one that was just added holds nothing

@@ -279,7 +279,10 @@ static uint32_t run_input(struct net_worker *worker, struct net_conn *conn, uint
     do {
         struct net_io io = {.in =
                                 bytes_of(conn->in->data + conn->in_at, conn->in_end - conn->in_at),
-                            .out = &worker->out};
+                            .out = &worker->out,
+                            .note = &conn->note,
+                            .fd = conn->fd,
+                            .listener = conn->listener};
         conn->want = (uint8_t)config->ops->run(worker->arg, &conn->session, &io);
         conn->in_at += (uint32_t)io.used;
         done += io.requests;

@@ -28,6 +28,8 @@ enum {
 
 static int listener_add(struct net *net, int fd, int family)
 {
+    if (net->listener_count > UINT8_MAX)
+        return -E2BIG;
     struct net_listener *listeners =
         realloc(net->listeners, (net->listener_count + 1) * sizeof(*listeners));
     if (listeners == NULL)
@@ -239,7 +241,7 @@ static struct net_worker *least_loaded(struct net *net)
 
 /* Give a new connection to a worker. From epoll_ctl on the slot is the worker's; the call orders
  * what we wrote before it. */
-static void hand_out(struct net *net, int fd, bool local)
+static void hand_out(struct net *net, int fd, const struct net_listener *listener)
 {
     struct net_worker *worker = least_loaded(net);
     struct net_conn *conn = &net->conns[fd];
@@ -249,7 +251,9 @@ static void hand_out(struct net *net, int fd, bool local)
     (void)state;
     conn->want = NET_MORE;
     conn->readable = conn->hangup = conn->queued = conn->watch_out = false;
-    conn->local = local;
+    conn->local = listener->family == AF_UNIX;
+    conn->listener = (uint8_t)(listener - net->listeners);
+    conn->note = 0;
     atomic_store_explicit(&conn->worker, (uint16_t)worker->index, memory_order_relaxed);
     conn->fd = fd;
     conn->in_at = conn->in_end = 0;
@@ -307,8 +311,16 @@ static void accept_some(struct net *net, const struct net_listener *listener)
         if (is_full(net) || (uint32_t)fd >= net->conns_cap)
             refuse(net, fd);
         else
-            hand_out(net, fd, listener->family == AF_UNIX);
+            hand_out(net, fd, listener);
     }
+}
+
+static void woken(struct net *net)
+{
+    net_wake_clear(net->wake_fd);
+    if (atomic_exchange_explicit(&net->poked, false, memory_order_acquire) &&
+        net->config.poked != NULL)
+        net->config.poked(net->config.poked_arg);
 }
 
 int net_listen_loop(struct net *net)
@@ -326,7 +338,7 @@ int net_listen_loop(struct net *net)
             if (events[i].data.u64 < net->listener_count)
                 accept_some(net, &net->listeners[events[i].data.u64]);
             else
-                net_wake_clear(net->wake_fd);
+                woken(net);
     }
     return 0;
 }

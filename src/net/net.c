@@ -118,6 +118,12 @@ void net_stop(struct net *net)
     net_wake(net->wake_fd);
 }
 
+void net_poke(struct net *net)
+{
+    atomic_store_explicit(&net->poked, true, memory_order_release);
+    net_wake(net->wake_fd);
+}
+
 void net_free(struct net *net)
 {
     if (net == NULL)

@@ -52,6 +52,9 @@ struct net_io {
     size_t used;       /* run: how much of it is dealt with */
     unsigned requests; /* run: how many that were */
     struct out *out;   /* answers; may hold those of earlier calls */
+    uint16_t *note; /* what the ops remember of this connection even while it is idle; 0 at first */
+    int fd;         /* its number, as `stats conns` shows it */
+    unsigned listener; /* what it came in by, for net_listener_get() */
 };
 
 /* What `run` wants next. */
@@ -107,6 +110,8 @@ struct net_config {
     uint32_t requests_per_event; /* then it is another connection's turn */
     uint32_t idle_timeout_s;     /* TCP only; 0: never */
     uint64_t in_bytes_max;       /* read buffers of one worker; 0: no limit */
+    void (*poked)(void *arg);    /* after net_poke(), in the thread of net_run(); may be NULL */
+    void *poked_arg;
 };
 
 struct net;
@@ -121,6 +126,8 @@ MUST_USE int net_new(const struct net_config *config, struct net **ret_net, char
 MUST_USE int net_run(struct net *net);
 /* End net_run(); may be called from any thread and from a signal handler, any number of times. */
 void net_stop(struct net *net);
+/* Have config.poked called soon. From where net_stop() may be called. */
+void net_poke(struct net *net);
 /* Stop and join the workers, close everything. NULL is fine. */
 void net_free(struct net *net);
 

@@ -57,7 +57,9 @@ struct net_conn {          /* one cache line */
     bool queued : 1;       /* in the worker's ready list */
     bool watch_out : 1;    /* epoll reports EPOLLOUT, too */
     bool local : 1;        /* a unix socket */
+    uint8_t listener;      /* index in net->listeners */
     _Atomic uint16_t worker;
+    uint16_t note; /* the ops' own */
     int fd;
     _Atomic uint32_t last_s; /* when something arrived, cache time */
     uint32_t in_at, in_end;  /* unused input in `in` */
@@ -103,6 +105,7 @@ struct net {
     int epoll_fd, wake_fd; /* the listener's */
     /* The end is near: release by net_stop(), acquire by the loops. */
     atomic_bool stop;
+    atomic_bool poked;  /* release by net_poke(), acquire by the listener's loop */
     atomic_bool paused; /* nothing is accepted for now; read by workers that close a connection */
     uint64_t paused_since_ns;
     /* All connections: the listener adds, workers subtract; see net_conn_close(). */

@@ -65,8 +65,9 @@ struct proto_meta {
 struct proto_request {
     enum proto_cmd cmd;
     bool noreply;         /* say nothing at all, errors included (never set by meta's q) */
-    bool has_value;       /* a data block of value_bytes + 2 bytes follows the line */
+    bool has_value;       /* a data block of value_bytes + tail_bytes follows the line */
     bool value_bad;       /* set by the session: the block does not end in CR LF */
+    uint8_t tail_bytes;   /* of the data block behind the value: 2 (CR LF), or 0 (binary) */
     bool key_base64;      /* `key` is base64 of the real key (meta b) and known to be readable */
     bool hashed;          /* `hash` belongs to `key`; cmd's own */
     uint64_t hash;        /* cmd's own */
@@ -79,6 +80,7 @@ struct proto_request {
     uint64_t delta;       /* incr, decr; meta D, 1 without */
     int32_t exptime;      /* as on the wire; meta T */
     uint32_t client_flags;
+    uint64_t cursor;        /* cmd's own: where an answer that stopped at CMD_AGAIN goes on */
     struct proto_meta meta; /* of shapes META and META_VALUE; else undefined */
 };
 

@@ -23,6 +23,7 @@ static ALWAYS_INLINE void text_request_init(struct proto_request *req, enum prot
     req->noreply = false;
     req->has_value = false;
     req->value_bad = false;
+    req->tail_bytes = 2;
     req->key_base64 = false;
     req->hashed = false;
     req->key = bytes_of(NULL, 0);
@@ -34,6 +35,7 @@ static ALWAYS_INLINE void text_request_init(struct proto_request *req, enum prot
     req->delta = 0;
     req->exptime = 0;
     req->client_flags = 0;
+    req->cursor = 0;
 }
 
 /* Record why a line cannot be served; the last reason counts. */

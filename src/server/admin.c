@@ -169,9 +169,9 @@ static void verbosity_set(void *arg, unsigned level)
 
 static void shut_down(void *arg, bool graceful)
 {
-    const struct server *server = arg;
+    struct server *server = arg;
     log_line(LOG_INFO, "shut down by a client%s", graceful ? ", gracefully" : "");
-    net_stop(server->net);
+    server_stop(server, graceful);
 }
 
 const struct cmd_server_ops admin_ops = {

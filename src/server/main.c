@@ -13,28 +13,43 @@
 #include "server/process.h"
 #include "server/server.h"
 
-static struct net *stop_net; /* what the signals stop; set while they are caught */
+static struct server *signal_server; /* whom the signals mean; set before they are caught */
 
 static void on_stop(int signal_number)
 {
-    (void)signal_number;
-    net_stop(stop_net);
+    server_stop(signal_server, signal_number == SIGUSR1);
 }
 
-/* What the signals that end us do; SIGUSR1 is memcached's "stop, and keep the memory file". */
-static void signals_handle(void (*handler)(int signal_number))
+static void on_reload(int signal_number)
+{
+    (void)signal_number;
+    net_poke(signal_server->net);
+}
+
+static void signal_set(int signal_number, void (*handler)(int signal_number))
 {
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
     (void)sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
-    (void)sigaction(SIGUSR1, &action, NULL);
+    (void)sigaction(signal_number, &action, NULL);
 }
 
-static void signals_ignore(void)
+/* As memcached's: SIGUSR1 stops and keeps the memory file, SIGHUP reloads. */
+static void signals_handle(struct server *server)
 {
-    (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGHUP, SIG_IGN); /* memcached: reload; there is nothing to reload yet */
+    signal_server = server;
+    signal_set(SIGINT, on_stop);
+    signal_set(SIGTERM, on_stop);
+    signal_set(SIGUSR1, on_stop);
+    signal_set(SIGHUP, on_reload);
+}
+
+/* We are ending already. */
+static void signals_forget(void)
+{
+    signal_set(SIGINT, SIG_IGN);
+    signal_set(SIGTERM, SIG_IGN);
+    signal_set(SIGUSR1, SIG_IGN);
+    signal_set(SIGHUP, SIG_IGN);
 }
 
 /* Serve until told to stop. Returns the exit code. */
@@ -45,8 +60,7 @@ static int serve(struct server *server, const struct opts *opts)
         log_line(LOG_ERROR, "%s", error);
         return PROCESS_OS;
     }
-    stop_net = server->net;
-    signals_handle(on_stop);
+    signals_handle(server);
     if (opts->lock_memory)
         process_memory_lock();
     int code = 0;
@@ -87,7 +101,7 @@ static int run(const struct opts *opts)
     clock_init();
     struct server server;
     code = serve(&server, opts);
-    signals_handle(SIG_IGN); /* we are ending already */
+    signals_forget();
     server_fini(&server);
     return code;
 }
@@ -104,7 +118,8 @@ int main(int argc, char **argv)
     int code = 0;
     if (result.action == OPT_RUN) {
         log_level_set(opts.verbose);
-        signals_ignore();
+        signal_set(SIGPIPE, SIG_IGN);
+        signal_set(SIGHUP, SIG_IGN); /* until there is something to reload */
         code = run(&opts);
     } else {
         code = opt_report(&result);

@@ -78,6 +78,11 @@ static int addresses_init(struct server *server)
     return count;
 }
 
+static void poked(void *arg)
+{
+    server_reload(arg);
+}
+
 static int net_init(struct server *server, char *error)
 {
     const struct opts *opts = server->opts;
@@ -104,6 +109,8 @@ static int net_init(struct server *server, char *error)
         .requests_per_event = opts->max_reqs_per_event,
         .idle_timeout_s = opts->idle_timeout_s,
         .in_bytes_max = opts->read_buf_limit_bytes / opts->threads,
+        .poked = poked,
+        .poked_arg = server,
     };
     const int rc = net_new(&config, &server->net, error);
     /* A person in front of a terminal is told without asking. */
@@ -139,6 +146,19 @@ int server_run(struct server *server)
 {
     const int rc = housekeeper_start(&server->keeper, server->store);
     return rc != 0 ? rc : net_run(server->net);
+}
+
+void server_stop(struct server *server, bool graceful)
+{
+    if (graceful)
+        atomic_store_explicit(&server->graceful, true, memory_order_relaxed);
+    net_stop(server->net);
+}
+
+void server_reload(struct server *server)
+{
+    (void)server;
+    log_line(LOG_INFO, "reloading");
 }
 
 void server_fini(struct server *server)

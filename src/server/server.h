@@ -23,7 +23,8 @@ struct server {
     struct net_address *addresses;
     struct opt_listen *hosts; /* backs the addresses' names */
     struct net *net;
-    int32_t port; /* the first that is really listened on; 0: none */
+    int32_t port;         /* the first that is really listened on; 0: none */
+    atomic_bool graceful; /* the stop keeps the memory file; relaxed, net_stop() follows */
 };
 
 enum { SERVER_ERROR_BYTES = 512 };
@@ -32,8 +33,13 @@ enum { SERVER_ERROR_BYTES = 512 };
  * ret_error[SERVER_ERROR_BYTES].
  * Owns: server_free(), also after a failure. */
 MUST_USE int server_init(struct server *server, const struct opts *opts, char *ret_error);
-/* Serve until net_stop(server->net). Returns 0 or -errno. */
+/* Serve until server_stop(). Returns 0 or -errno. */
 MUST_USE int server_run(struct server *server);
+/* End server_run(); from any thread and from a signal handler. `graceful`: keep the memory file. */
+void server_stop(struct server *server, bool graceful);
+/* Read again what can change while running; in the listener's thread, by net_poke(). A part that
+ * cannot be read stays as it was, and a line on stderr says why. */
+void server_reload(struct server *server);
 void server_fini(struct server *server);
 
 /* admin.c: what commands ask of the server; the argument is a struct server. */

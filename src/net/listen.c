@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "net/net_priv.h"
 
 enum {
@@ -48,8 +49,15 @@ static void set_flag(int fd, int level, int name)
     (void)setsockopt(fd, level, name, &on, sizeof(on));
 }
 
+static void mark_set(int fd, uint32_t mark)
+{
+    if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) != 0)
+        log_line(LOG_ERROR, "warning: cannot mark a listening socket (-o sock_cookie_id): %s",
+                 strerror(errno));
+}
+
 /* Open a socket, bind, listen. Accepted sockets inherit the options. Returns the fd or -errno. */
-static int socket_open(const struct sockaddr *addr, socklen_t len, int backlog)
+static int socket_open(const struct net *net, const struct sockaddr *addr, socklen_t len)
 {
     const int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -60,8 +68,9 @@ static int socket_open(const struct sockaddr *addr, socklen_t len, int backlog)
         set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
         if (addr->sa_family == AF_INET6)
             set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY);
+        mark_set(fd, net->config.mark);
     }
-    if (bind(fd, addr, len) == 0 && listen(fd, backlog) == 0)
+    if (bind(fd, addr, len) == 0 && listen(fd, net->config.backlog) == 0)
         return fd;
     const int rc = -errno;
     close(fd);
@@ -95,11 +104,11 @@ static int info_open(struct net *net, const struct addrinfo *info, bool any, int
     int fd = -1;
     if (any && *any_port != 0) {
         net_addr_port_set(info->ai_addr, *any_port);
-        fd = socket_open(info->ai_addr, info->ai_addrlen, net->config.backlog);
+        fd = socket_open(net, info->ai_addr, info->ai_addrlen);
         net_addr_port_set(info->ai_addr, 0);
     }
     if (fd < 0)
-        fd = socket_open(info->ai_addr, info->ai_addrlen, net->config.backlog);
+        fd = socket_open(net, info->ai_addr, info->ai_addrlen);
     if (fd < 0)
         return fd;
     if (any)
@@ -155,7 +164,7 @@ static int unix_open(struct net *net, char *error)
         if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
             (void)unlink(path); /* left behind by an earlier server */
         const mode_t mask = umask((mode_t)(~net->config.unix_mask & 0777));
-        const int fd = socket_open((struct sockaddr *)&addr, sizeof(addr), net->config.backlog);
+        const int fd = socket_open(net, (struct sockaddr *)&addr, sizeof(addr));
         (void)umask(mask);
         rc = fd < 0 ? fd : listener_add(net, fd, AF_UNIX);
         if (rc != 0 && fd >= 0)
@@ -239,11 +248,36 @@ static struct net_worker *least_loaded(struct net *net)
     return best;
 }
 
+/* The worker for the receive queue that a connection came in by, so that interrupt and worker share
+ * a processor. Each new queue gets the next worker without one; a queue too many means that the
+ * card was set up anew, and all forget theirs. */
+static struct net_worker *worker_by_queue(struct net *net, int fd)
+{
+    unsigned id = 0;
+    socklen_t len = sizeof(id);
+    if (getsockopt(fd, SOL_SOCKET, SO_INCOMING_NAPI_ID, &id, &len) != 0 || id == 0) {
+        stat_inc(net->config.stats, STAT_ROUND_ROBIN_FALLBACK); /* a unix socket, loopback */
+        return least_loaded(net);
+    }
+    struct net_worker *workers = net->workers;
+    for (unsigned i = 0; i < net->config.worker_count; i++) {
+        if (workers[i].napi_id == 0)
+            workers[i].napi_id = id;
+        if (workers[i].napi_id == id)
+            return &workers[i];
+    }
+    stat_inc(net->config.stats, STAT_UNEXPECTED_NAPI_IDS);
+    for (unsigned i = 0; i < net->config.worker_count; i++)
+        workers[i].napi_id = 0;
+    workers[0].napi_id = id;
+    return &workers[0];
+}
+
 /* Give a new connection to a worker. From epoll_ctl on the slot is the worker's; the call orders
  * what we wrote before it. */
 static void hand_out(struct net *net, int fd, const struct net_listener *listener)
 {
-    struct net_worker *worker = least_loaded(net);
+    struct net_worker *worker = net->config.napi_ids ? worker_by_queue(net, fd) : least_loaded(net);
     struct net_conn *conn = &net->conns[fd];
     /* Acquire: the worker that had this slot before is done with it. */
     const uint8_t state = atomic_load_explicit(&conn->state, memory_order_acquire);

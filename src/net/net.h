@@ -107,6 +107,8 @@ struct net_config {
     bool conns_max_refuse; /* tell clients beyond conns_max so; else they wait in the backlog */
     const char *refusal;   /* ...with these words */
     int backlog;
+    bool napi_ids;               /* choose the worker by the queue that a connection came in by */
+    uint32_t mark;               /* SO_MARK of the listening sockets; 0: none */
     uint32_t requests_per_event; /* then it is another connection's turn */
     uint32_t idle_timeout_s;     /* TCP only; 0: never */
     uint64_t in_bytes_max;       /* read buffers of one worker; 0: no limit */

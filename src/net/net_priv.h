@@ -80,6 +80,7 @@ struct net_worker {
     struct net_conn *ready_first, *ready_last;
     struct out out; /* answers of the connection being served */
     struct net_pool pool;
+    unsigned napi_id;           /* the listener's: the queue that it serves; 0: none yet */
     uint32_t sweep_fd, sweep_s; /* idle sweep: where it goes on, when it was last */
     pthread_t thread;
     bool started;

@@ -1,5 +1,6 @@
 /* opt/help.c — what -h, -V and a refusal print; made from the rows of tbl/options.def.
  * SPDX-License-Identifier: BSD-3-Clause */
+#include <opt/license.h> /* made from the file LICENSE */
 #include <stdio.h>
 
 #include "opt/opt_priv.h"
@@ -7,6 +8,8 @@
 #ifndef MATTE_VERSION
 #define MATTE_VERSION "unversioned"
 #endif
+
+#define OPT_VERSION_LINE "memcached " OPT_MEMCACHED_VERSION " (matted " MATTE_VERSION ")"
 
 enum { COLUMNS = 80, HELP_COLUMN = 30 };
 
@@ -138,7 +141,7 @@ void opt_print_help(FILE *file)
             shown = group_has_effect(row);
             if (shown)
                 fprintf(file, "\n%s\n", row->name);
-        } else if (shown && row->when != OPT_WHEN_INERT) {
+        } else if (shown && row->type != OPT_ROW_ABSENT && row->when != OPT_WHEN_INERT) {
             row_print(file, row);
         }
     }
@@ -152,6 +155,15 @@ void opt_print_help(FILE *file)
           file);
 }
 
+static void license_print(void)
+{
+    fputs(OPT_VERSION_LINE
+          "\n\n" OPT_LICENSE_TEXT "\n"
+          "The program contains parts of the header of xxHash (BSD 2-Clause License,\n"
+          "Copyright (c) 2012-2021, Yann Collet), and uses the system's C library.\n",
+          stdout);
+}
+
 int opt_report(const struct opt_result *result)
 {
     switch (result->action) {
@@ -160,8 +172,11 @@ int opt_report(const struct opt_result *result)
     case OPT_HELP:
         opt_print_help(stdout);
         break;
+    case OPT_LICENSE:
+        license_print();
+        break;
     case OPT_VERSION:
-        printf("memcached " OPT_MEMCACHED_VERSION " (matted " MATTE_VERSION ")\n");
+        fputs(OPT_VERSION_LINE "\n", stdout);
         break;
     case OPT_REFUSED:
         fprintf(stderr, "matted: %s\n", result->text);

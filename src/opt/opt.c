@@ -51,6 +51,8 @@ static bool sub_parse(struct opt_parse *parse, const char *text)
     for (size_t i = 0; i < opt_row_count; i++) {
         const struct opt_row *row = &opt_rows[i];
         bool negated;
+        if (row->type == OPT_ROW_ABSENT && bytes_starts(name, bytes_str(row->name)))
+            return opt_refuse(parse, 1, "-o: Illegal suboption '%.100s': %s", text, row->help);
         if (!sub_matches(row, name, &negated))
             continue;
         if (row->type == OPT_ROW_PRESET)
@@ -58,6 +60,7 @@ static bool sub_parse(struct opt_parse *parse, const char *text)
         if (!negated)
             return opt_value_set(parse, row, value);
         opt_value_clear(parse->opts, row);
+        parse->opts->given[i] = true;
         return true;
     }
     return opt_refuse(parse, 1, "-o: Illegal suboption '%.100s'; matted -h lists those that exist",
@@ -89,6 +92,9 @@ static bool row_apply(struct opt_parse *parse, const struct opt_row *row, const 
     switch (row->letter) {
     case 'h':
         finish(parse, OPT_HELP);
+        return false;
+    case 'i':
+        finish(parse, OPT_LICENSE);
         return false;
     case 'V':
         finish(parse, OPT_VERSION);
@@ -198,7 +204,7 @@ static bool arg_parse(struct opt_parse *parse, const char *text, struct args *ar
 
 static bool given(const struct opt_parse *parse, char letter)
 {
-    return parse->given[row_by_letter(letter) - opt_rows];
+    return parse->opts->given[row_by_letter(letter) - opt_rows];
 }
 
 static void together_check(struct opt_parse *parse)
@@ -216,6 +222,13 @@ static void together_check(struct opt_parse *parse)
         opt_refuse(parse, EX_USAGE,
                    "-o hot_lru_pct and warm_lru_pct: %u and %u; allowed: 80 at most together",
                    opts->hot_lru_pct, opts->warm_lru_pct);
+    else if (given(parse, 'N') && opts->napi_ids == 0)
+        opt_refuse(parse, 1, "-N, --napi-ids: '0' is out of range; allowed: 1..%u (-t)",
+                   opts->threads);
+    else if (opts->napi_ids > opts->threads)
+        opt_refuse(parse, EX_USAGE,
+                   "-N, --napi-ids: %u queues are more than worker threads (-t); allowed: 1..%u",
+                   opts->napi_ids, opts->threads);
     opts->stats_detail = given(parse, 'D');
 }
 
@@ -238,6 +251,17 @@ void opt_fini(struct opts *opts)
             free(*(char **)(void *)((char *)opts + opt_rows[i].offset));
     }
     *opts = (struct opts){0};
+}
+
+void opt_inert_each(const struct opts *opts, void (*each)(const char *label))
+{
+    for (size_t i = 0; i < opt_row_count; i++) {
+        if (opt_rows[i].when != OPT_WHEN_INERT || !opts->given[i])
+            continue;
+        char label[OPT_LABEL_BYTES];
+        opt_label_format(label, &opt_rows[i]);
+        each(label);
+    }
 }
 
 void opt_parse(struct opts *opts, int argc, char *const argv[], struct opt_result *ret_result)

@@ -37,16 +37,20 @@
 #define OPT_CTYPE_LIST     char * /* several are joined by commas */
 #define OPT_CTYPE_CHOICE   char * /* the default column names all, the first is the default */
 
+enum { OPT_ROWS_MAX = 160 };
+
 struct opts {
 #define OPT(field, kind, ...) OPT_CTYPE_##kind field;
 #define SUB(field, kind, ...) OPT_CTYPE_##kind field;
 #include "tbl/options.def"
-    bool stats_detail; /* -D was given: `stats detail` starts switched on */
+    bool stats_detail;        /* -D was given: `stats detail` starts switched on */
+    bool given[OPT_ROWS_MAX]; /* row n of the table was on the command line */
 };
 
 enum opt_action {
     OPT_RUN,     /* go on and serve */
     OPT_HELP,    /* -h */
+    OPT_LICENSE, /* -i */
     OPT_VERSION, /* -V */
     OPT_REFUSED, /* `text` says what was wrong and what is allowed */
 };
@@ -67,8 +71,11 @@ void opt_fini(struct opts *opts); /* also after a failed opt_init() or a refused
  * one, -h or -V; then check what concerns several options. */
 void opt_parse(struct opts *opts, int argc, char *const argv[], struct opt_result *ret_result);
 
-/* Print the help or the version to stdout, or the refusal to stderr. The only I/O of this module.
- * Returns the exit code. */
+/* Tell of every option on the command line that is accepted without having an effect. */
+void opt_inert_each(const struct opts *opts, void (*each)(const char *label));
+
+/* Print the help, the licences or the version to stdout, or the refusal to stderr. The only I/O of
+ * this module. Returns the exit code. */
 int opt_report(const struct opt_result *result);
 /* What -h prints; at most 80 columns. */
 void opt_print_help(FILE *file);

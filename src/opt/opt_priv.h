@@ -6,7 +6,14 @@
 
 #include "opt/opt.h"
 
-enum opt_row_type { OPT_ROW_GROUP, OPT_ROW_OPT, OPT_ROW_SUB, OPT_ROW_PRESET, OPT_ROW_ACTION };
+enum opt_row_type {
+    OPT_ROW_GROUP,
+    OPT_ROW_OPT,
+    OPT_ROW_SUB,
+    OPT_ROW_PRESET,
+    OPT_ROW_ACTION,
+    OPT_ROW_ABSENT
+};
 
 enum opt_kind {
     OPT_KIND_NONE, /* the row sets no field */
@@ -42,18 +49,20 @@ struct opt_row {
 };
 
 extern const struct opt_row opt_rows[];
-enum { OPT_ROWS_MAX = 96 };
 extern const size_t opt_row_count; /* <= OPT_ROWS_MAX */
 
 /* A command line being applied. */
 struct opt_parse {
     struct opts *opts;
     struct opt_result *result;
-    bool given[OPT_ROWS_MAX]; /* this row was on the command line */
 };
 
 /* Refuse the command line: `format` completes "matted: ". Always returns false. */
 bool opt_refuse(struct opt_parse *parse, int exit_code, const char *format, ...) PRINTF_LIKE(3, 4);
+
+enum { OPT_LABEL_BYTES = 64 };
+/* What a person calls the option: "-c, --conn-limit", "-D" or "-o idle_timeout". */
+void opt_label_format(char dst[OPT_LABEL_BYTES], const struct opt_row *row);
 
 /* Does the option take a value (LEVEL: may it)? */
 bool opt_kind_has_value(enum opt_kind kind);

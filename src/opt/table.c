@@ -24,6 +24,7 @@ const struct opt_row opt_rows[] = {
     {.type = OPT_ROW_PRESET, .name = name_, .dflt = list, .help = help_},
 #define ACTION(_, letter_, name_, help_)                                                           \
     {.type = OPT_ROW_ACTION, .letter = letter_, .name = name_, .help = help_},
+#define ABSENT(prefix, why) {.type = OPT_ROW_ABSENT, .name = prefix, .help = why},
 #include "tbl/options.def"
 };
 

@@ -9,19 +9,18 @@
 #include "base/num.h"
 #include "opt/opt_priv.h"
 
-enum { LABEL_BYTES = 64, RANGE_BYTES = 256 };
+enum { RANGE_BYTES = 256 };
 
 /* ── words of a refusal ───────────────────────────────────────────────────────────────────── */
 
-/* "-c, --conn-limit", "-D" or "-o idle_timeout" */
-static void label_format(char dst[LABEL_BYTES], const struct opt_row *row)
+void opt_label_format(char dst[OPT_LABEL_BYTES], const struct opt_row *row)
 {
     if (row->type == OPT_ROW_SUB)
-        snprintf(dst, LABEL_BYTES, "-o %s", row->name);
+        snprintf(dst, OPT_LABEL_BYTES, "-o %s", row->name);
     else if (row->name[0] == '\0')
-        snprintf(dst, LABEL_BYTES, "-%c", row->letter);
+        snprintf(dst, OPT_LABEL_BYTES, "-%c", row->letter);
     else
-        snprintf(dst, LABEL_BYTES, "-%c, --%s", row->letter, row->name);
+        snprintf(dst, OPT_LABEL_BYTES, "-%c, --%s", row->letter, row->name);
 }
 
 /* memcached ends with 64 on a bad protocol or item size, with 1 on any other bad value. */
@@ -33,8 +32,8 @@ static int exit_code_of(const struct opt_row *row)
 static bool refuse_value(struct opt_parse *parse, const struct opt_row *row, const char *text,
                          const char *what, const char *allowed)
 {
-    char label[LABEL_BYTES];
-    label_format(label, row);
+    char label[OPT_LABEL_BYTES];
+    opt_label_format(label, row);
     return opt_refuse(parse, exit_code_of(row), "%s: '%.100s' %s; allowed: %s", label, text, what,
                       allowed);
 }
@@ -198,7 +197,7 @@ static bool list_set(struct opt_parse *parse, const struct opt_row *row, const c
         return refuse_value(parse, row, text, "is no address",
                             "HOST, HOST:PORT, [IPv6]:PORT, *; several with commas");
     const char *before = *(char **)(void *)((char *)parse->opts + row->offset);
-    if (!parse->given[row - opt_rows] || before == NULL)
+    if (!parse->opts->given[row - opt_rows] || before == NULL)
         return text_set(parse, row, text);
     if (strstr(before, text) != NULL)
         return true;
@@ -289,15 +288,15 @@ static bool value_set(struct opt_parse *parse, const struct opt_row *row, const 
 bool opt_value_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
 {
     if (text == NULL && opt_kind_has_value(row->kind) && row->kind != OPT_KIND_LEVEL) {
-        char label[LABEL_BYTES];
-        label_format(label, row);
+        char label[OPT_LABEL_BYTES];
+        opt_label_format(label, row);
         return opt_refuse(parse, 1, "%s needs a value: %s", label, row->help);
     }
     if (text != NULL)
         text += strspn(text, " \t");
     if (!value_set(parse, row, text))
         return false;
-    parse->given[row - opt_rows] = true;
+    parse->opts->given[row - opt_rows] = true;
     return true;
 }
 

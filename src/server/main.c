@@ -76,26 +76,55 @@ static int serve(struct server *server, const struct opts *opts)
         log_line(LOG_ERROR, "cannot go on: %s", strerror(-rc));
         code = PROCESS_OS;
     }
-    log_line(LOG_INFO, "stopped");
+    if (atomic_load_explicit(&server->graceful, memory_order_relaxed))
+        log_line(LOG_ERROR, "Gracefully stopping"); /* as memcached: without asking */
+    else
+        log_line(LOG_INFO, "stopped");
     if (opts->pidfile != NULL && opts->daemon)
         (void)unlink(opts->pidfile);
     return code;
 }
 
-static int run(const struct opts *opts)
+static void inert_tell(const char *label)
 {
-    if (opts->unix_socket == NULL && opts->port == 0) {
-        log_line(LOG_ERROR, "nothing to listen on: -p 0 needs -s");
-        return PROCESS_USAGE;
-    }
+    log_line(LOG_INFO, "%s is accepted for compatibility and has no effect", label);
+}
+
+/* Limits, rights, background: what is settled before anything is set up. Returns the exit code. */
+static int settle(const struct opts *opts)
+{
+    enum { THREADS_USUAL = 64 };
+    if (opts->threads > THREADS_USUAL)
+        log_line(LOG_ERROR,
+                 "warning: %u worker threads; more than the machine has processors only "
+                 "make it slower",
+                 opts->threads);
+    int code = opts->coredumps ? process_cores_allow() : 0;
+    if (code == 0 && opts->large_pages)
+        code = process_large_pages_check();
     /* Connections, per worker two fds, the listener's, standard ones, files: rounded up. */
-    int code = process_fds_raise(opts->conn_limit + 2ull * opts->threads + 64);
+    if (code == 0)
+        code = process_fds_raise(opts->conn_limit + 2ull * opts->threads + 64);
     if (code == 0 && opts->lock_memory)
         process_memory_lock_allow();
     if (code == 0)
         code = process_user_drop(opts->user);
-    if (code == 0 && opts->daemon)
-        code = process_daemonize(opts->verbose == 0);
+    if (code != 0)
+        return code;
+    if (opts->coredumps)
+        process_cores_keep();
+    process_privileges_freeze();
+    return opts->daemon ? process_daemonize(opts->verbose == 0, opts->coredumps) : 0;
+}
+
+static int run(const struct opts *opts)
+{
+    opt_inert_each(opts, inert_tell);
+    if (opts->unix_socket == NULL && opts->port == 0) {
+        log_line(LOG_ERROR, "nothing to listen on: -p 0 needs -s");
+        return PROCESS_USAGE;
+    }
+    int code = settle(opts);
     if (code != 0)
         return code;
     clock_init();

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +30,47 @@ int process_fds_raise(uint64_t fds)
              "ask for fewer connections (-c)",
              (unsigned long long)fds, strerror(errno));
     return PROCESS_OS;
+}
+
+int process_cores_allow(void)
+{
+    struct rlimit limit = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+    if (setrlimit(RLIMIT_CORE, &limit) == 0)
+        return 0;
+    if (getrlimit(RLIMIT_CORE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        if (limit.rlim_max > 0 && setrlimit(RLIMIT_CORE, &limit) == 0)
+            return 0;
+    }
+    log_line(LOG_ERROR, "failed to ensure corefile creation: the hard limit is 0 (ulimit -c)");
+    return PROCESS_OS;
+}
+
+void process_cores_keep(void)
+{
+    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
+int process_large_pages_check(void)
+{
+    char mode[64] = "";
+    FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+    if (file != NULL) {
+        (void)!fgets(mode, sizeof(mode), file);
+        (void)fclose(file);
+    }
+    if (mode[0] != '\0' && strstr(mode, "[never]") == NULL)
+        return 0;
+    log_line(LOG_ERROR,
+             "cannot enable large pages on this system (-L): transparent huge pages are "
+             "%s",
+             mode[0] != '\0' ? "switched off" : "not supported");
+    return PROCESS_FAILED;
+}
+
+void process_privileges_freeze(void)
+{
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* fails on no kernel that we run on */
 }
 
 int process_user_drop(const char *user)
@@ -72,7 +114,7 @@ static void wait_for_child(pid_t child, int fd)
     _exit(PROCESS_OS);
 }
 
-int process_daemonize(bool quiet)
+int process_daemonize(bool quiet, bool stay)
 {
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) != 0)
@@ -86,7 +128,7 @@ int process_daemonize(bool quiet)
     }
     close(fds[0]);
     ready_fd = fds[1];
-    if (setsid() < 0 || chdir("/") != 0)
+    if (setsid() < 0 || (!stay && chdir("/") != 0))
         goto fail;
     if (!quiet)
         return 0;

@@ -13,6 +13,7 @@
 #include "net/net.h"
 
 enum {
+    PROCESS_FAILED = 1,
     PROCESS_USAGE = 64,   /* EX_USAGE: what was asked for makes no sense */
     PROCESS_NO_USER = 67, /* EX_NOUSER */
     PROCESS_OS = 71,      /* EX_OSERR: the system refuses */
@@ -20,11 +21,20 @@ enum {
 
 /* Have fds for `fds` connections and ourselves. */
 MUST_USE int process_fds_raise(uint64_t fds);
+/* -r: lift the limit of core files; refuse when it stays 0. */
+MUST_USE int process_cores_allow(void);
+/* ...and have the kernel write them although we have become another user. */
+void process_cores_keep(void);
+/* -L: refuse where the system has no large pages. */
+MUST_USE int process_large_pages_check(void);
 /* As root: become `user` (NULL is refused). Else: nothing. */
 MUST_USE int process_user_drop(const char *user);
+/* Nothing that we start can gain rights that we do not have. */
+void process_privileges_freeze(void);
 /* Go to the background. The parent waits for process_ready(), so that its exit code tells about
- * the start; this call returns in the child only. */
-MUST_USE int process_daemonize(bool quiet);
+ * the start; this call returns in the child only. `quiet`: without the standard fds; `stay`: in
+ * the present folder, where core files are looked for. */
+MUST_USE int process_daemonize(bool quiet, bool stay);
 /* The start went well; ends the wait of the parent, if there is one. */
 void process_ready(void);
 /* As root: lift the limit of locked memory, for the user that we become. */

@@ -16,6 +16,7 @@ static int store_init(struct server *server, char *error)
         .item_bytes_max = opts->max_item_bytes,
         .no_evict = opts->disable_evictions,
         .no_cas = opts->disable_cas,
+        .large_pages = opts->large_pages,
     };
     const int rc = store_new(&config, &server->store);
     if (rc != 0)
@@ -107,6 +108,8 @@ static int net_init(struct server *server, char *error)
         .refusal = "ERROR Too many open connections\r\n",
         .backlog = (int)opts->listen_backlog,
         .requests_per_event = opts->max_reqs_per_event,
+        .napi_ids = opts->napi_ids > 0,
+        .mark = opts->sock_cookie_id,
         .idle_timeout_s = opts->idle_timeout_s,
         .in_bytes_max = opts->read_buf_limit_bytes / opts->threads,
         .poked = poked,

@@ -24,6 +24,14 @@ static void put_TEXT(struct out *out, const char *value)
     out_put_str(out, value != NULL ? value : "NULL");
 }
 
+static void put_OR_NULL(struct out *out, uint64_t value)
+{
+    if (value > 0)
+        out_put_u64(out, value);
+    else
+        out_put_str(out, "(null)");
+}
+
 static void put_CHAR(struct out *out, char value)
 {
     out_put(out, &value, 1);

@@ -348,6 +348,27 @@ void pool_init(struct store *store)
     available_update(store);
 }
 
+/* -L: take all segments that the limit allows from the kernel, as large pages where it has them.
+ * They count as resident, so what the index needs later is taken from them. */
+static int pool_fill(struct store *store)
+{
+    const uint32_t count = fresh_room(store);
+    const size_t bytes = (size_t)count << store->segment_shift;
+    madvise(store->data, bytes, MADV_HUGEPAGE);
+    if (madvise(store->data, bytes, MADV_POPULATE_WRITE) != 0) {
+        if (errno == ENOMEM)
+            return -ENOMEM;
+        for (size_t at = 0; at < bytes; at += 4096) /* an old kernel */
+            ((volatile uint8_t *)store->data)[at] = 0;
+    }
+    atomic_store_explicit(&store->fresh_next, count, memory_order_relaxed);
+    store->resident += count;
+    for (uint32_t seg = count; seg > 0; seg--)
+        free_push(store, seg - 1);
+    available_update(store);
+    return 0;
+}
+
 static int sizes_set(struct store *store, const struct store_config *config)
 {
     if (config->memory_bytes < MEMORY_BYTES_MIN ||
@@ -398,6 +419,8 @@ int store_new(const struct store_config *config, struct store **ret_store)
     pthread_cond_init(&store->wait_cond, &attr);
     pthread_condattr_destroy(&attr);
     rc = index_init(store);
+    if (rc == 0 && config->large_pages)
+        rc = pool_fill(store);
     if (rc != 0) {
         store_free(store);
         return rc;

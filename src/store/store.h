@@ -55,6 +55,7 @@ struct store_config {
     bool no_evict;           /* -M: STORE_NO_MEMORY instead of evicting */
     bool no_cas;             /* -C: every CAS unique reads as 0 */
     bool evict_by_bytes;     /* keep bytes rather than objects: size does not matter to eviction */
+    bool large_pages;        /* -L: back all of it with large pages, now */
     uint64_t hash_seed;      /* 0: drawn at random (tests pass their own) */
 };
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 import pwd
 import re
+import resource
 import signal
 import socket
 import stat
@@ -86,11 +87,27 @@ def test_options_apply_in_order():
     assert run("-V", "-o", "no_such_thing").returncode == 0
     done = run("-o", "no_such_thing", "-V")
     assert done.returncode != 0
+    assert "llegal suboption" in done.stdout + done.stderr
+
+
+def test_licence(reference):
+    for option in ("-i", "--license", "--lic"):
+        done = run(option)
+        assert done.returncode == 0
+        assert done.stdout.startswith("memcached 1.6.")
+        assert "Redistributions in binary form" in done.stdout
+        assert done.stderr == ""
+    if not reference:
+        assert 'CONTRIBUTORS "AS IS"' in done.stdout
 
 
 @pytest.mark.parametrize("args,code", [
     (("-c", "0"), 1), (("-u", "no_such_user_here"), 67), (("-B", "smtp"), 64),
-    (("-o", "no_such_thing"), 1)])
+    (("-o", "no_such_thing"), 1), (("-o", "proxy_config=x"), 1), (("-f", "1"), 1), (("-n", "0"), 1),
+    (("-R", "0"), 1), (("-t", "0"), 1), (("-N", "0"), 1), (("-N", "5"), 64), (("-I", "100"), 64),
+    (("-I", "40m"), 64), (("-o", "hashpower=11"), 1), (("-o", "idle_timeout"), 1),
+    (("-o", "slab_automove_window=2"), 1), (("-o", "lru_crawler_sleep=1000001"), 1),
+    (("--no-such",), 1), (("-p",), 1), (("--p=1",), 1)], ids=str)
 def test_exit_codes(args, code):
     user = ["-u", "root"] if os.geteuid() == 0 and "-u" not in args else []
     assert run(*user, "-p", "-1", *args).returncode == code
@@ -246,7 +263,38 @@ def test_daemon(tmp_path):
     harness.until(lambda: not path.exists())
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_daemon_with_core_files_stays_in_its_folder(tmp_path):
+    path, port = tmp_path / "pid", free_port()
+    done = subprocess.run(harness.command(harness.BINARY, "-d", "-r", "-v", "-P", path, "-l",
+                                          "127.0.0.1", "-U", "0", "-p", port), timeout=20,
+                          cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert done.returncode == 0
+    harness.until(path.exists)
+    pid = int(path.read_text())
+    try:
+        harness.until(lambda: os.readlink(f"/proc/{pid}/cwd") == str(tmp_path))
+        assert os.getsid(pid) == pid
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    harness.until(lambda: not path.exists())
+
+
+def test_pid_file_stays_without_daemon(tmp_path):
+    path = tmp_path / "pid"
+    with harness.Server("-P", path):
+        harness.until(path.exists)
+    assert path.exists()
+
+
+def test_usr1_says_so_and_ends():
+    server = harness.Server()
+    with server.connect() as conn:
+        conn.ask(b"mn\r\n", b"MN\r\n")
+    assert server.stop(signal.SIGUSR1) == 0
+    assert "Gracefully stopping" in server.errors() or "handled" in server.errors()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_signal_ends_gracefully(how):
     server = harness.Server()
     idle, busy = server.connect(), server.connect()
@@ -392,6 +440,206 @@ def test_verbosity_writes_to_stderr():
         conn.ask(b"verbosity 99\r\n", b"OK\r\n")
         assert int(conn.stats(b"settings")["verbosity"]) in (2, 99)
         conn.ask(b"verbosity 0\r\n", b"OK\r\n")
+
+
+# Every setting of sections 1 and 2 that a server can be started with, and what it then says of it.
+SETTINGS = [
+    (("-c", "100"), {"maxconns": "100"}),
+    (("--conn-limit=100",), {"maxconns": "100"}),
+    (("-m", "128"), {"maxbytes": str(128 << 20)}),
+    (("-M",), {"evictions": "off"}),
+    (("-a", "755"), {"umask": "755"}),
+    (("-A",), {"shutdown_command": "yes"}),
+    (("-f", "1.5"), {"growth_factor": "1.50"}),
+    (("-n", "64"), {"chunk_size": "64"}),
+    (("-t", "2"), {"num_threads": "2", "num_threads_per_udp": "2"}),
+    (("-D", "/"), {"stat_key_prefix": "/", "detail_enabled": "yes"}),
+    (("-R", "7"), {"reqs_per_event": "7"}),
+    (("-C",), {"cas_enabled": "no"}),
+    (("-b", "50"), {"tcp_backlog": "50"}),
+    (("-b", "0"), {"tcp_backlog": "0"}),
+    (("-B", "ascii"), {"binding_protocol": "ascii"}),
+    (("-B", "auto"), {"binding_protocol": "auto-negotiate"}),
+    (("-I", "2m"), {"item_size_max": str(2 << 20)}),
+    (("-I", "512K"), {"item_size_max": str(512 << 10)}),
+    (("-F",), {"flush_enabled": "no"}),
+    (("-X",), {"dump_enabled": "no"}),
+    (("-v",), {"verbosity": "1"}),
+    (("-vvv",), {"verbosity": "3"}),
+    (("-k",), {}),
+    (("-r",), {}),
+    (("-L",), {}),
+    (("-U", "0"), {"udpport": "0"}),
+    (("-N", "2"), {"num_napi_ids": "2"}),
+    (("-o", "maxconns_fast"), {"maxconns_fast": "yes"}),
+    (("-o", "no_maxconns_fast"), {"maxconns_fast": "no"}),
+    (("-o", "maxconns_fast,no_maxconns_fast"), {"maxconns_fast": "no"}),
+    (("-o", "no_maxconns_fast", "-o", "maxconns_fast"), {"maxconns_fast": "yes"}),
+    (("-o", "hashpower=20"), {"hashpower_init": "20"}),
+    (("-o", "no_hashexpand"), {}),
+    (("-o", "hash_algorithm=jenkins"), {"hash_algorithm": "jenkins"}),
+    (("-o", "hash_algorithm=murmur3"), {"hash_algorithm": "murmur3"}),
+    (("-o", "hash_algorithm=xxh3"), {"hash_algorithm": "xxh3"}),
+    (("-o", "tail_repair_time=10"), {"tail_repair_time": "10"}),
+    (("-o", "slab_reassign"), {"slab_reassign": "yes"}),
+    (("-o", "no_slab_reassign"), {"slab_reassign": "no"}),
+    (("-o", "slab_automove"), {"slab_automove": "1"}),
+    (("-o", "slab_automove=2"), {"slab_automove": "2"}),
+    (("-o", "no_slab_automove"), {"slab_automove": "0"}),
+    (("-o", "slab_automove_ratio=0.5"), {"slab_automove_ratio": "0.50"}),
+    (("-o", "slab_automove_window=5"), {"slab_automove_window": "5"}),
+    (("-o", "slab_sizes=100-200-400"), {}),
+    (("-o", "slab_chunk_max=256"), {"slab_chunk_max": str(256 << 10)}),
+    (("-o", "no_chunked_items"), {"slab_chunk_max": str(1 << 20)}),
+    (("-o", "no_lru_crawler"), {"lru_crawler": "no"}),
+    (("-o", "lru_crawler_sleep=1000"), {"lru_crawler_sleep": "1000"}),
+    (("-o", "lru_crawler_tocrawl=9"), {"lru_crawler_tocrawl": "9"}),
+    (("-o", "no_lru_maintainer"), {"lru_maintainer_thread": "no"}),
+    (("-o", "hot_lru_pct=10,warm_lru_pct=30"), {"hot_lru_pct": "10", "warm_lru_pct": "30"}),
+    (("-o", "hot_max_factor=0.3"), {"hot_max_factor": "0.30"}),
+    (("-o", "warm_max_factor=3"), {"warm_max_factor": "3.00"}),
+    (("-o", "temporary_ttl=30"), {"temporary_ttl": "30", "temp_lru": "yes"}),
+    (("-o", "idle_timeout=77"), {"idle_timeout": "77"}),
+    (("-o", "watcher_logbuf_size=128"), {"watcher_logbuf_size": str(128 << 10)}),
+    (("-o", "worker_logbuf_size=32"), {"worker_logbuf_size": str(32 << 10)}),
+    (("-o", "read_buf_mem_limit=16"), {"read_buf_mem_limit": str(16 << 20)}),
+    (("-o", "resp_obj_mem_limit=16"), {}),
+    (("-o", "track_sizes"), {"track_sizes": "yes"}),
+    (("-o", "track_sizes=no"), {"track_sizes": "yes"}),
+    (("-o", "modern"), {"slab_reassign": "yes", "maxconns_fast": "yes"}),
+    (("-o", "no_modern"), {"slab_reassign": "no", "maxconns_fast": "no", "lru_crawler": "no",
+                           "slab_automove": "0", "hash_algorithm": "jenkins",
+                           "lru_maintainer_thread": "no", "slab_chunk_max": str(1 << 20)}),
+    (("-o", "inline_ascii_resp"), {"inline_ascii_response": "no"}),
+    (("-o", "no_inline_ascii_resp"), {"inline_ascii_response": "no"}),
+    (("-o", "no_drop_privileges"), {}),
+    (("-o", "sock_cookie_id=0"), {}),
+    (("--extended=track_sizes",), {"track_sizes": "yes"}),
+]
+
+
+@pytest.mark.parametrize("args,want", SETTINGS, ids=[" ".join(args) for args, _ in SETTINGS])
+def test_setting(args, want, reference):
+    if reference:
+        pytest.skip("1.6.18 differs in places")
+    with harness.Server(*args) as server, server.connect() as conn:
+        settings = conn.stats(b"settings")
+        assert {name: settings.get(name) for name in want} == want
+        conn.set(b"a", b"x")
+        assert conn.get(b"a") == b"x"
+
+
+ABSENT = ["ext_path=/tmp/x:1g", "ext_threads=2", "slab_automove_freeratio=0.1", "proxy_config=x"]
+
+
+@pytest.mark.parametrize("option", ABSENT)
+def test_absent_mechanism_is_refused(option, reference):
+    if reference:
+        pytest.skip("built with them")
+    done = run("-o", option)
+    assert done.returncode == 1
+    assert "Illegal suboption" in done.stderr and "there is no" in done.stderr
+
+
+def test_help_names_features(reference):
+    """Scripts and memcached's own tests ask -h for what is built."""
+    text = run("-h").stdout
+    for word in ("unix-socket", "napi", "enable-coredumps", "enable-largepages"):
+        assert word in text
+    if not reference:
+        for word in ("ext_path", "proxy_config"):
+            assert word not in text
+
+
+def test_ineffective_options_are_named(reference):
+    if reference:
+        pytest.skip("they have an effect there")
+    with harness.Server("-v", "-f", "1.1", "-o", "no_lru_crawler,idle_timeout=100") as server:
+        text = server.errors()
+    assert re.search(r"-f, --slab-growth-factor .* no effect", text)
+    assert "-o lru_crawler is accepted" in text
+    assert "idle_timeout is" not in text and "hashpower is" not in text
+    with harness.Server("-f", "1.1") as server:
+        text = server.errors()
+    assert "no effect" not in text
+
+
+def limit_core(cur, most):
+    return lambda: resource.setrlimit(resource.RLIMIT_CORE, (cur, most))
+
+
+def core_limit(pid):
+    text = pathlib.Path(f"/proc/{pid}/limits").read_text()
+    return re.search(r"^Max core file size\s+(\S+)", text, re.M)[1]
+
+
+def test_coredumps_raise_the_limit(reference):
+    with harness.Server("-r") as server:
+        assert core_limit(server.process.pid) != "0"
+    if reference or os.geteuid() != 0:
+        return
+    if not os.access("/usr/bin/setpriv", os.X_OK):
+        pytest.skip("no setpriv")
+    done = subprocess.run(["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource",
+                           harness.BINARY, "-u", "root", "-r", "-p", "-1"], capture_output=True,
+                          text=True, timeout=20, preexec_fn=limit_core(0, 0))
+    assert done.returncode == 71
+    assert "corefile" in done.stderr
+
+
+def test_large_pages_take_all_memory(reference):
+    if reference:
+        pytest.skip("takes some of it")
+    modes = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not modes.exists() or "[never]" in modes.read_text():
+        done = run("-u", "root", "-L", "-p", "-1")
+        assert done.returncode == 1 and "large pages" in done.stderr
+        return
+    with harness.Server("-L", "-m", "64") as server, server.connect() as conn:
+        assert server.rss_bytes() >= 60 << 20
+        assert conn.stats(b"settings")["maxbytes"] == str(64 << 20)
+        for i in range(300):
+            conn.set(b"k%d" % i, b"x" * 500_000)
+        assert conn.get(b"k299") == b"x" * 500_000
+        assert int(conn.stats()["evictions"]) > 0
+        if not harness.is_sanitized(harness.BINARY):
+            assert server.rss_bytes() <= 84 << 20
+
+
+def test_napi_ids_fall_back_on_loopback():
+    with harness.Server("-N", "2") as server, server.connect() as conn:
+        stats = conn.stats()
+        assert stats["unexpected_napi_ids"] == "0"
+        assert int(stats["round_robin_fallback"]) >= 1
+
+
+def test_many_threads_warn():
+    with harness.Server("-t", "65") as server, server.connect() as conn:
+        conn.ask(b"mn\r\n", b"MN\r\n")
+        assert "arning" in server.errors() or "WARNING" in server.errors()
+
+
+@ROOT_ONLY
+def test_socket_mark():
+    """SO_MARK needs a right that only some have: without it there is a warning."""
+    with harness.Server("-o", "sock_cookie_id=7") as server, server.connect() as conn:
+        conn.ask(b"mn\r\n", b"MN\r\n")
+        text = server.errors()
+    with socket.socket() as probe:
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, 36, 7)  # SO_MARK
+        except PermissionError:
+            assert "cookie" in text
+        else:
+            assert text == ""
+
+
+def test_no_new_rights(reference):
+    if reference:
+        pytest.skip("not there")
+    with harness.Server() as server:
+        status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+        assert re.search(r"^NoNewPrivs:\s+1", status, re.M)
 
 
 @pytest.mark.parametrize("option", [

@@ -99,6 +99,11 @@ static void forms(void **state)
     NUMBER("-I 5K", max_item_bytes, 5120);
     NUMBER("-I 32m", max_item_bytes, 32 << 20);
     NUMBER("-I 1g -m 2048", max_item_bytes, 1 << 30);
+    NUMBER("-N 2", napi_ids, 2);
+    NUMBER("-t 8 --napi-ids=8", napi_ids, 8);
+    NUMBER("-rL", coredumps, true);
+    NUMBER("-rL", large_pages, true);
+    NUMBER("-b 0", listen_backlog, 0);
     NUMBER("-D /", stats_delimiter, '/');
     NUMBER("-D :", stats_detail, true);
     NUMBER("-MCFAX", disable_evictions, true);
@@ -190,6 +195,8 @@ static const struct {
     {"-I 33m", 64,
      "-I, --max-item-size: 34603008 bytes is more than half of the memory limit (-m); allowed: "
      "at most 33554432"},
+    {"-N 0", 1, "-N, --napi-ids: '0' is out of range; allowed: 1..4 (-t)"},
+    {"-N 5", 64, "-N, --napi-ids: 5 queues are more than worker threads (-t); allowed: 1..4"},
     {"-t 0", 1, "-t, --threads: '0' is out of range; allowed: 1..1024"},
     {"-f 1", 1, "-f, --slab-growth-factor: '1' is out of range; allowed: 1.0001..1000000"},
     {"-f nan", 1, "-f, --slab-growth-factor: 'nan' is not a number; allowed: 1.0001..1000000"},
@@ -225,6 +232,9 @@ static const struct {
      "-o hot_lru_pct and warm_lru_pct: 50 and 40; allowed: 80 at most together"},
     {"-o hash_algorithm=md5", 1,
      "-o hash_algorithm: 'md5' is unknown; allowed: murmur3|jenkins|xxh3"},
+    {"-o ext_path=/tmp/x:1g", 1,
+     "-o: Illegal suboption 'ext_path=/tmp/x:1g': there is no flash tier (extstore) yet"},
+    {"-o proxy_config=x", 1, "-o: Illegal suboption 'proxy_config=x': there is no proxy"},
     {"-o fast -V", 1, "-o: Illegal suboption 'fast'; matted -h lists those that exist"},
 };
 
@@ -252,7 +262,30 @@ static void actions(void **state)
     opt_fini(&opts);
     assert_int_equal(parse(&opts, "-p 5 --version").action, OPT_VERSION);
     opt_fini(&opts);
+    assert_int_equal(parse(&opts, "-i -Q").action, OPT_LICENSE);
+    opt_fini(&opts);
     assert_int_equal(parse(&opts, "-vV -Z").action, OPT_VERSION);
+    opt_fini(&opts);
+}
+
+static unsigned inert_count;
+
+static void inert_see(const char *label)
+{
+    (void)label;
+    inert_count++;
+}
+
+/* Only what was given, and only what has no effect. */
+static void inert(void **state)
+{
+    (void)state;
+    struct opts opts;
+    inert_count = 0;
+    assert_int_equal(parse(&opts, "-f 2 -o hashpower=20,no_lru_crawler,idle_timeout=5").action,
+                     OPT_RUN);
+    opt_inert_each(&opts, inert_see);
+    assert_int_equal(inert_count, 3);
     opt_fini(&opts);
 }
 
@@ -361,6 +394,7 @@ int main(void)
         cmocka_unit_test(texts),
         cmocka_unit_test(refusals),
         cmocka_unit_test(actions),
+        cmocka_unit_test(inert),
         cmocka_unit_test(very_long_values),
         cmocka_unit_test(listen_addresses),
         cmocka_unit_test(help),

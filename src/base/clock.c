@@ -5,8 +5,9 @@
 #include <stdbool.h>
 #include <time.h>
 
-static uint64_t start_ns;     /* written once by clock_init() */
-static int64_t wall_offset_s; /* likewise */
+static uint64_t start_ns; /* written before there are threads, like the next two */
+static uint32_t start_s = CLOCK_START_S;
+static int64_t wall_offset_s;
 
 /* Written by `debugtime` of the test build only, read by every worker; no order with other data is
  * needed because a clock that is late by one read is still a clock: relaxed. */
@@ -22,8 +23,19 @@ uint64_t clock_mono_ns(void)
 
 void clock_init(void)
 {
+    clock_start_at(CLOCK_START_S);
+}
+
+void clock_start_at(uint32_t now_s)
+{
     start_ns = clock_mono_ns();
-    wall_offset_s = (int64_t)time(NULL) - CLOCK_START_S;
+    start_s = now_s;
+    wall_offset_s = (int64_t)time(NULL) - now_s;
+}
+
+uint32_t clock_uptime_s(void)
+{
+    return clock_now_s() - start_s;
 }
 
 static uint64_t cache_ns(void)
@@ -35,7 +47,7 @@ static uint64_t cache_ns(void)
 
 uint32_t clock_now_s(void)
 {
-    return (uint32_t)(cache_ns() / 1000000000u) + CLOCK_START_S;
+    return (uint32_t)(cache_ns() / 1000000000u) + start_s;
 }
 
 int64_t clock_wall_offset_s(void)

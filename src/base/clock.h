@@ -2,7 +2,8 @@
  *
  * Cache time is a uint32_t of seconds that starts at CLOCK_START_S when the process starts, so
  * that 0 can mean "never" and "a second ago" is representable from the first moment on. It follows
- * CLOCK_MONOTONIC: a stepped wall clock expires nothing. Wall time for absolute exptimes is (cache
+ * CLOCK_MONOTONIC: a stepped wall clock expires nothing. A warm restart goes on with the cache time
+ * of the stop. Wall time for absolute exptimes is (cache
  * time + clock_wall_offset_s()).
  *
  * Includes: base.  Included by: cmd, net, server (store gets `now_s` as an argument).
@@ -15,6 +16,8 @@
 enum { CLOCK_START_S = 2 };
 
 void clock_init(void);               /* once, before any thread */
+void clock_start_at(uint32_t now_s); /* cache time is now_s from here on; before any thread, too */
+uint32_t clock_uptime_s(void);       /* since one of the two */
 uint64_t clock_mono_ns(void);        /* for measuring */
 uint32_t clock_now_s(void);          /* cache time; 136 years */
 int64_t clock_wall_offset_s(void);   /* Unix time minus cache time */

@@ -25,7 +25,7 @@ static void general_server(struct general *general, const struct server *server)
     const uint32_t now_s = clock_now_s();
     uint64_t *value = general->value;
     value[STAT_PID] = (uint64_t)getpid();
-    value[STAT_UPTIME] = now_s - CLOCK_START_S;
+    value[STAT_UPTIME] = clock_uptime_s();
     value[STAT_TIME] = (uint64_t)(now_s + clock_wall_offset_s());
     value[STAT_POINTER_SIZE] = 8 * sizeof(void *);
     value[STAT_MAX_CONNECTIONS] = opts->conn_limit;

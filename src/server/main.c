@@ -80,8 +80,6 @@ static int serve(struct server *server, const struct opts *opts)
         log_line(LOG_ERROR, "Gracefully stopping"); /* as memcached: without asking */
     else
         log_line(LOG_INFO, "stopped");
-    if (opts->pidfile != NULL && opts->daemon)
-        (void)unlink(opts->pidfile);
     return code;
 }
 
@@ -132,7 +130,10 @@ static int run(const struct opts *opts)
     code = serve(&server, opts);
     signals_forget();
     server_fini(&server);
-    return code;
+    /* Last: whoever waits for the pid file to go may start another server on the memory file. */
+    if (server.served && opts->pidfile != NULL && opts->daemon)
+        (void)unlink(opts->pidfile);
+    return code == 0 && server.save_failed ? PROCESS_OS : code;
 }
 
 int main(int argc, char **argv)
@@ -148,7 +149,8 @@ int main(int argc, char **argv)
     if (result.action == OPT_RUN) {
         log_level_set(opts.verbose);
         signal_set(SIGPIPE, SIG_IGN);
-        signal_set(SIGHUP, SIG_IGN); /* until there is something to reload */
+        signal_set(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error that we report */
+        signal_set(SIGHUP, SIG_IGN);  /* until there is something to reload */
         code = run(&opts);
     } else {
         code = opt_report(&result);

@@ -8,23 +8,6 @@
 
 #include "base/log.h"
 
-static int store_init(struct server *server, char *error)
-{
-    const struct opts *opts = server->opts;
-    const struct store_config config = {
-        .memory_bytes = opts->memory_limit_bytes,
-        .item_bytes_max = opts->max_item_bytes,
-        .no_evict = opts->disable_evictions,
-        .no_cas = opts->disable_cas,
-        .large_pages = opts->large_pages,
-    };
-    const int rc = store_new(&config, &server->store);
-    if (rc != 0)
-        (void)snprintf(error, SERVER_ERROR_BYTES, "cannot reserve memory for items: %s",
-                       strerror(-rc));
-    return rc;
-}
-
 static int workers_init(struct server *server)
 {
     const struct opts *opts = server->opts;
@@ -131,7 +114,7 @@ int server_init(struct server *server, const struct opts *opts, char *ret_error)
 {
     *server = (struct server){.opts = opts};
     ret_error[0] = '\0';
-    int rc = store_init(server, ret_error);
+    int rc = memory_open(server, ret_error);
     if (rc == 0)
         rc = stat_registry_new(&server->stats);
     if (rc == 0)
@@ -148,7 +131,10 @@ int server_init(struct server *server, const struct opts *opts, char *ret_error)
 int server_run(struct server *server)
 {
     const int rc = housekeeper_start(&server->keeper, server->store);
-    return rc != 0 ? rc : net_run(server->net);
+    if (rc != 0)
+        return rc;
+    server->served = true;
+    return net_run(server->net);
 }
 
 void server_stop(struct server *server, bool graceful)
@@ -177,5 +163,6 @@ void server_fini(struct server *server)
     free(server->hosts);
     cmd_prefixes_fini(&server->prefixes);
     stat_registry_free(server->stats);
+    memory_save(server); /* nobody uses it any more */
     store_free(server->store);
 }

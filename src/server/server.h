@@ -24,6 +24,9 @@ struct server {
     struct opt_listen *hosts; /* backs the addresses' names */
     struct net *net;
     int32_t port;         /* the first that is really listened on; 0: none */
+    bool restored;        /* the store began with what the memory file held */
+    bool served;          /* clients may have changed it since */
+    bool save_failed;     /* the memory file will not be used, and it was wanted */
     atomic_bool graceful; /* the stop keeps the memory file; relaxed, net_stop() follows */
 };
 
@@ -40,7 +43,13 @@ void server_stop(struct server *server, bool graceful);
 /* Read again what can change while running; in the listener's thread, by net_poke(). A part that
  * cannot be read stays as it was, and a line on stderr says why. */
 void server_reload(struct server *server);
+/* After server_init(), whatever came of it. Saves the memory file when it is to be kept. */
 void server_fini(struct server *server);
+
+/* memory.c: make the store, as server_init(); save it in its file when it was a graceful stop, or
+ * when it was restored and has not served. No thread uses it any more then. */
+MUST_USE int memory_open(struct server *server, char *ret_error);
+void memory_save(struct server *server);
 
 /* admin.c: what commands ask of the server; the argument is a struct server. */
 extern const struct cmd_server_ops admin_ops;

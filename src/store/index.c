@@ -583,3 +583,23 @@ int index_init(struct store *store)
     atomic_init(&store->bucket_count, UINT64_C(1) << level);
     return 0;
 }
+
+bool index_resize(struct store *store, uint64_t buckets, uint32_t index_segments)
+{
+    const uint64_t per_segment = store->segment_bytes / sizeof(struct bucket);
+    const uint64_t room = atomic_load_explicit(&store->bucket_room, memory_order_relaxed);
+    const uint32_t limit = atomic_load_explicit(&store->segment_limit, memory_order_relaxed);
+    if (buckets < UINT64_C(1) << store->level0 || buckets > store->buckets_virtual ||
+        buckets > UINT64_C(1) << (store->level0 + TAG_BITS))
+        return false;
+    const uint64_t more = buckets > room ? (buckets - room + per_segment - 1) / per_segment : 0;
+    const uint64_t least = store->index_segments + more;
+    const uint64_t wanted = least > index_segments ? least : index_segments;
+    if (wanted + store->resident > limit)
+        return false;
+    store->index_spare += (uint32_t)(wanted - least);
+    store->index_segments = (uint32_t)wanted;
+    atomic_store_explicit(&store->bucket_room, room + more * per_segment, memory_order_relaxed);
+    atomic_store_explicit(&store->bucket_count, buckets, memory_order_release);
+    return true;
+}

@@ -10,9 +10,10 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/hash.h"
-#include "store/store_priv.h"
+#include "store/file.h"
 
 enum {
     SEGMENT_BYTES_MIN = 64 << 10,
@@ -70,8 +71,11 @@ static void free_push(struct store *store, uint32_t seg)
 /* Return a segment's pages to the kernel; pool lock held. */
 static void void_push(struct store *store, uint32_t seg)
 {
-    madvise(store->data + ((uint64_t)seg << store->segment_shift), store->segment_bytes,
-            MADV_DONTNEED);
+    const uint64_t at = (uint64_t)seg << store->segment_shift;
+    if (store->file_fd < 0)
+        madvise(store->data + at, store->segment_bytes, MADV_DONTNEED);
+    else
+        file_punch(store->file_fd, at, store->segment_bytes);
     atomic_store_explicit(&store->segments[seg].state, SEG_FREE, memory_order_relaxed);
     store->segments[seg].next = store->void_head;
     store->void_head = seg;
@@ -291,6 +295,12 @@ static uint32_t segment_bytes_for(uint64_t memory_bytes)
     return (uint32_t)bytes;
 }
 
+uint64_t pool_data_bytes(uint64_t memory_bytes)
+{
+    const uint64_t seg = segment_bytes_for(memory_bytes);
+    return memory_bytes / seg * seg;
+}
+
 static uint64_t round_up(uint64_t bytes, uint64_t unit)
 {
     return (bytes + unit - 1) / unit * unit;
@@ -323,6 +333,16 @@ static int map_reserve(struct store *store, uint64_t memory_bytes)
     store->lines_virtual = lines / sizeof(struct line);
     store->segments = (void *)(at + data + index + lines);
     store->born_s = (void *)(at + data + index + lines + heads);
+    if (store->file_fd >= 0) {
+        const uint64_t limit = atomic_load_explicit(&store->segment_limit, memory_order_relaxed);
+        store->segments_virtual = (uint32_t)limit;
+        if (mmap(store->data, limit * seg, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                 store->file_fd, 0) == MAP_FAILED) {
+            const int rc = -errno;
+            munmap(map, total);
+            return rc;
+        }
+    }
     if (seg == SEGMENT_BYTES_MAX) { /* small stores would overshoot their limit by huge pages */
         madvise(store->data, data, MADV_HUGEPAGE);
         madvise(store->buckets, index, MADV_HUGEPAGE);
@@ -392,15 +412,17 @@ static int sizes_set(struct store *store, const struct store_config *config)
     return 0;
 }
 
-int store_new(const struct store_config *config, struct store **ret_store)
+int pool_new(const struct store_config *config, int fd, struct store **ret_store)
 {
     struct store *store = aligned_alloc(CACHE_LINE_BYTES, sizeof(*store));
     if (store == NULL)
         return -ENOMEM;
     memset(store, 0, sizeof(*store));
+    store->file_fd = fd;
     int rc = sizes_set(store, config);
     if (rc != 0)
         goto fail;
+    atomic_init(&store->segment_limit, (uint32_t)(config->memory_bytes / store->segment_bytes));
     uint64_t reserve = config->memory_bytes * RESERVE_FACTOR;
     if (reserve < RESERVE_BYTES_MIN)
         reserve = RESERVE_BYTES_MIN;
@@ -409,7 +431,6 @@ int store_new(const struct store_config *config, struct store **ret_store)
         rc = map_reserve(store, config->memory_bytes);
     if (rc != 0)
         goto fail;
-    atomic_init(&store->segment_limit, (uint32_t)(config->memory_bytes / store->segment_bytes));
     atomic_init(&store->epoch, EPOCH_FIRST);
     pool_init(store);
     pthread_mutex_init(&store->wait_mutex, NULL);
@@ -419,9 +440,10 @@ int store_new(const struct store_config *config, struct store **ret_store)
     pthread_cond_init(&store->wait_cond, &attr);
     pthread_condattr_destroy(&attr);
     rc = index_init(store);
-    if (rc == 0 && config->large_pages)
+    if (rc == 0 && config->large_pages && fd < 0)
         rc = pool_fill(store);
     if (rc != 0) {
+        store->file_fd = -1;
         store_free(store);
         return rc;
     }
@@ -432,6 +454,43 @@ fail:
     return rc;
 }
 
+int store_new(const struct store_config *config, struct store **ret_store)
+{
+    return pool_new(config, -1, ret_store);
+}
+
+int pool_file_fill(struct store *store)
+{
+    const uint32_t limit = atomic_load_explicit(&store->segment_limit, memory_order_relaxed);
+    uint32_t room = fresh_room(store);
+    uint32_t run = 0; /* free segments in a row, to be allocated with one call */
+    int rc = 0;
+    atomic_store_explicit(&store->fresh_next, limit, memory_order_relaxed);
+    for (uint32_t seg = 0; seg <= limit && rc == 0; seg++) {
+        const bool free_one = seg < limit && atomic_load_explicit(&store->segments[seg].state,
+                                                                  memory_order_relaxed) == SEG_FREE;
+        if (free_one && room > run) {
+            run++;
+            continue;
+        }
+        if (run > 0)
+            rc = file_allocate(store->file_fd, (uint64_t)(seg - run) << store->segment_shift,
+                               (uint64_t)run << store->segment_shift);
+        room -= run;
+        for (; run > 0; run--) {
+            free_push(store, seg - run);
+            store->resident++;
+        }
+        if (free_one) { /* its share has gone to the index */
+            file_punch(store->file_fd, (uint64_t)seg << store->segment_shift, store->segment_bytes);
+            store->segments[seg].next = store->void_head;
+            store->void_head = seg;
+        }
+    }
+    available_update(store);
+    return rc;
+}
+
 void store_free(struct store *store)
 {
     if (store == NULL)
@@ -439,13 +498,15 @@ void store_free(struct store *store)
     pthread_cond_destroy(&store->wait_cond);
     pthread_mutex_destroy(&store->wait_mutex);
     munmap(store->map, store->map_bytes);
+    if (store->file_fd >= 0)
+        close(store->file_fd);
     free(store);
 }
 
 int store_memory_set(struct store *store, uint64_t memory_bytes)
 {
     const uint64_t limit = memory_bytes / store->segment_bytes;
-    if (memory_bytes < MEMORY_BYTES_MIN || limit > store->segments_virtual)
+    if (memory_bytes < MEMORY_BYTES_MIN || limit > store->segments_virtual || store->file_fd >= 0)
         return -EINVAL;
     spin_lock(&store->pool_lock);
     const bool fits = limit >= store->index_segments + 2 * RESERVE_SEGMENTS + 2;

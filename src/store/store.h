@@ -3,7 +3,8 @@
  * One store is shared by all threads. Reads take no lock; a write locks one index bucket. How
  * it works, with drawings and the concurrency argument: store/store_priv.h.
  *
- * Includes: base.  Included by: cmd, server.  No I/O, no log, no protocol, no clock.
+ * Includes: base.  Included by: cmd, server.  No log, no protocol, no clock, and no I/O but the
+ *           memory file's, before the first and after the last request.
  * Threads:  any number; each has its own store_thread and tells the store when it holds nothing
  *           (store_thread_quiesce, once per loop turn) and when it sleeps (store_thread_offline).
  * Memory:   store_new() reserves addresses; data, index and ghosts together never use more than
@@ -63,6 +64,42 @@ struct store_config {
  * Owns: free with store_free(), after every thread of it has been freed. */
 MUST_USE int store_new(const struct store_config *config, struct store **ret_store);
 void store_free(struct store *store); /* NULL is fine */
+
+/* ── memory in a file: warm restart ───────────────────────────────────────────────────────── */
+
+struct store_file {
+    const char *path;     /* the items' memory; PATH.meta beside it exists while nobody runs */
+    const char *settings; /* more lines "name value": a store saved with other ones is not used */
+    unsigned threads;     /* to save and to restore with, at least 1 */
+    int64_t wall_s;       /* Unix time */
+    uint32_t now_s;       /* cache time; of a start with nothing when a store is opened */
+};
+
+enum { STORE_TEXT_BYTES = 512 };
+
+struct store_restart {
+    bool restored;
+    bool refused;                /* there was something to restore, but it could not be used */
+    uint64_t items;              /* restored or saved */
+    uint32_t now_s;              /* what cache time is now: older items count on it */
+    char text[STORE_TEXT_BYTES]; /* one line for the operator: what happened and why */
+};
+
+/* As store_new(), with the items' memory in a file that is made when it does not exist. When a
+ * store_save() lies beside it, and configuration and every byte of the file are what they were,
+ * the store begins with what it held; else empty, and ret_restart->text says why. Only in a
+ * failure of the file itself (missing directory, in use by another server, no space) it returns
+ * -errno with the reason in the text. The limit of such a store is fixed: store_memory_set()
+ * refuses. Owns: as store_new(); the file stays locked until store_free(). */
+MUST_USE int store_new_on_file(const struct store_config *config, const struct store_file *file,
+                               struct store_restart *ret_restart, struct store **ret_store);
+/* Write what store_new_on_file() needs to go on with. Every thread's handle has been freed, every
+ * upload and reference too; the store may only be freed afterwards. Returns 0, or -errno with the
+ * reason in the text: then the next start is empty. */
+MUST_USE int store_save(struct store *store, const struct store_config *config,
+                        const struct store_file *file, struct store_restart *ret_restart);
+
+/* ── threads ──────────────────────────────────────────────────────────────────────────────── */
 
 /* Register the calling thread's handle (it starts offline). Returns 0 or -ENOMEM. */
 MUST_USE int store_thread_new(struct store *store, struct store_thread **ret_thread);
@@ -245,8 +282,8 @@ void store_upload_free(struct store_upload *upload); /* NULL is fine; any thread
 
 /* ── seen from outside ────────────────────────────────────────────────────────────────────── */
 
-/* Change -m while running; evicts in the background when smaller. Returns 0 or -EINVAL (below the
- * minimum, or above the address space reserved at start). */
+/* Change -m while running; evicts in the background when smaller. Returns 0 or -EINVAL (in a file,
+ * below the minimum, or above the address space reserved at start). */
 MUST_USE int store_memory_set(struct store *store, uint64_t memory_bytes);
 
 struct store_info {

@@ -79,6 +79,30 @@
  *      lock), a copy carries it as a field. Ids of one key only grow, because meta I compares them:
  *      where a place would give a lower id than the old one, the record gets a field, too.
  *
+ * WARM RESTART (file.c, snapshot.c, restore.c)
+ *
+ *   With a memory file the data range is a shared mapping of it: there is no second copy, and no
+ *   time is spent on writing. A graceful stop writes what is not in the records (snapshot.h) to
+ *   FILE.meta; the next start reads that, removes it, and builds index and counters anew from the
+ *   records. Why that gives true values only:
+ *   - Nobody but us saves and loads: every thread's handle has been freed before (pieces are
+ *     filler then, uploads have been given up), and no handle exists while the index is built but
+ *     the builders', who only insert.
+ *   - A record is live exactly when its dead bit is clear and it is no filler: whoever unlinks a
+ *     record sets the bit (log_kill), whoever abandons one makes it filler. So walking the
+ *     segments finds what the index held; what the walk leaves out (expired, flushed, fragments
+ *     without owner) is marked dead, so that the next walk leaves it out as well.
+ *   - Each segment has a checksum, so has FILE.meta, and FILE.meta is removed before the first
+ *     change: a crash leaves nothing to begin with. The walk trusts no record nevertheless: sizes,
+ *     kinds, fragment tables are checked against the segments. Anything odd: the store is thrown
+ *     away as a whole and begins empty.
+ *   - Segment numbers, places and the hash seed stay, hence CAS uniques read the same. Cache time
+ *     goes on from the stop plus the time asleep by the wall clock (not less than 0), hence no
+ *     exptime has to be rewritten.
+ *   All data segments count as resident from the start, as the file is allocated in advance (a full
+ *   disk would be a SIGBUS later). The index gets the pages of free ones, which leave the file.
+ *   So the limit is fixed: store_memory_set() refuses.
+ *
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
@@ -249,6 +273,7 @@ struct store {
     uint64_t buckets_virtual, lines_virtual;
     size_t map_bytes;
     void *map;
+    int file_fd; /* the data range is this file's, see WARM RESTART; -1: anonymous memory */
     _Atomic uint8_t class_map[CLASS_HALF_OCTAVES]; /* half-octave -> class in use */
 
     /* grows with the table: one line for itself */
@@ -434,6 +459,9 @@ struct locked {
 };
 
 MUST_USE int index_init(struct store *store);
+/* Give an empty index that has no reader yet so many buckets, and at least that many segments for
+ * all of it. False: more than it may have. */
+MUST_USE bool index_resize(struct store *store, uint64_t buckets, uint32_t index_segments);
 /* Lock-free lookup: the record, or NULL. Nothing is said about expiry or flush. */
 struct item *index_find(const struct store *store, const struct store_key *key, uint64_t *ret_loc);
 /* Lock-free: does a ghost of this hash remember an eviction? */
@@ -488,6 +516,14 @@ void log_seal_all(struct store *store, bool only_unmapped);
 void pieces_retire(struct store_thread *thread, bool only_sealed);
 void pieces_check(struct store_thread *thread); /* honour flush and recall; at quiescent points */
 
+/* Reserve memory and set up an empty store whose data lie in `fd` (-1: in anonymous memory); with a
+ * file, pool_file_fill() has to follow. Owns: free with store_free(); that closes fd as well, unlike
+ * a failure here. */
+MUST_USE int pool_new(const struct store_config *config, int fd, struct store **ret_store);
+/* Bytes of the data range for that limit: what a file has to have. */
+uint64_t pool_data_bytes(uint64_t memory_bytes);
+/* Allocate the file behind the free segments and put them into the free list. 0 or -errno. */
+MUST_USE int pool_file_fill(struct store *store);
 void pool_init(struct store *store);
 /* Have one segment's worth of memory ready for the index. May pass quiescent points of `thread`
  * (NULL: at start). */

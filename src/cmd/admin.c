@@ -75,6 +75,16 @@ enum cmd_rc cmd_shutdown(struct cmd_ctx *ctx, struct proto_request *req)
 }
 
 #ifdef MATTE_TEST_BUILD
+/* Try what the process must not be able to do; ERROR when it worked. */
+enum cmd_rc cmd_misbehave(struct cmd_ctx *ctx, struct proto_request *req)
+{
+    struct bytes what = bytes_str("");
+    (void)!proto_token_next(&req->rest, &what);
+    const bool possible = ctx->server != NULL && ctx->server->misbehave != NULL &&
+                          ctx->server->misbehave(ctx->server_arg, what);
+    return cmd_answer(ctx, req, possible ? PROTO_REPLY_ERROR : PROTO_REPLY_OK);
+}
+
 enum cmd_rc cmd_debugtime(struct cmd_ctx *ctx, struct proto_request *req)
 {
     struct bytes token;

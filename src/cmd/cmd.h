@@ -44,6 +44,9 @@ struct cmd_server_ops {
     bool (*memory_set)(void *arg, uint64_t memory_bytes); /* false: not possible */
     void (*verbosity_set)(void *arg, unsigned level);
     void (*shutdown)(void *arg, bool graceful);
+#ifdef MATTE_TEST_BUILD
+    bool (*misbehave)(void *arg, struct bytes what); /* true: it was possible */
+#endif
 };
 
 #define CMD_VERSION "1.6.45" /* the release whose answers we give */

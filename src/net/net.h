@@ -77,6 +77,7 @@ struct net_ops {
     enum net_rc (*filled)(void *worker, void *session, size_t len);
     /* The connection is gone; only called when `*session` is not NULL. */
     void (*gone)(void *worker, void *session);
+    void (*begin)(void *worker); /* in the worker's thread, before anything else */
     /* A loop turn begins: nothing of an earlier one is in use. `sleep`: the worker may block. */
     void (*turn)(void *worker, uint32_t now_s);
     void (*sleep)(void *worker);

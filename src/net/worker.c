@@ -171,6 +171,8 @@ void *net_worker_main(void *arg)
     char name[16];
     (void)snprintf(name, sizeof(name), "worker %u", worker->index);
     (void)pthread_setname_np(pthread_self(), name);
+    if (worker->net->config.ops->begin != NULL)
+        worker->net->config.ops->begin(worker->arg);
     /* Acquire: pairs with net_stop(). */
     while (!atomic_load_explicit(&worker->net->stop, memory_order_acquire))
         turn(worker);

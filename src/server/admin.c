@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/confine.h"
 #include "server/server.h"
 
 /* ── stats ────────────────────────────────────────────────────────────────────────────────── */
@@ -174,7 +175,18 @@ static void shut_down(void *arg, bool graceful)
     server_stop(server, graceful);
 }
 
+#ifdef MATTE_TEST_BUILD
+static bool misbehave(void *arg, struct bytes what)
+{
+    (void)arg;
+    return confine_misbehave(what);
+}
+#endif
+
 const struct cmd_server_ops admin_ops = {
+#ifdef MATTE_TEST_BUILD
+    .misbehave = misbehave,
+#endif
     .stats_general = stats_general,
     .stats_settings = stats_settings,
     .stats_conns = stats_conns,

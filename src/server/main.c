@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/confine.h"
 #include "server/process.h"
 #include "server/server.h"
 
@@ -100,6 +101,10 @@ static int settle(const struct opts *opts)
     int code = opts->coredumps ? process_cores_allow() : 0;
     if (code == 0 && opts->large_pages)
         code = process_large_pages_check();
+    if (code == 0 && opts->drop_privileges && confine_check() != 0) {
+        log_line(LOG_ERROR, "-o drop_privileges: this system has no system call filters (seccomp)");
+        code = PROCESS_OS;
+    }
     /* Connections, per worker two fds, the listener's, standard ones, files: rounded up. */
     if (code == 0)
         code = process_fds_raise(opts->conn_limit + 2ull * opts->threads + 64);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "server/confine.h"
 
 static int workers_init(struct server *server)
 {
@@ -130,7 +131,9 @@ int server_init(struct server *server, const struct opts *opts, char *ret_error)
 
 int server_run(struct server *server)
 {
-    const int rc = housekeeper_start(&server->keeper, server->store);
+    int rc = confine_process(server->opts);
+    if (rc == 0)
+        rc = housekeeper_start(&server->keeper, server->store, server->opts);
     if (rc != 0)
         return rc;
     server->served = true;

@@ -2,9 +2,16 @@
 #include "server/worker.h"
 
 #include "base/clock.h"
+#include "server/confine.h"
 #include "server/transfer.h"
 
 enum { HOUSEKEEPING_MS = 1000 }; /* expiry has a resolution of a second */
+
+static void worker_begin(void *arg)
+{
+    const struct session_worker *worker = arg;
+    confine_worker(worker->cmd.opts);
+}
 
 static void worker_turn(void *arg, uint32_t now_s)
 {
@@ -30,6 +37,7 @@ const struct net_ops worker_ops = {
     .space = transfer_space,
     .filled = transfer_filled,
     .gone = transfer_gone,
+    .begin = worker_begin,
     .turn = worker_turn,
     .sleep = worker_sleep,
 };
@@ -51,6 +59,7 @@ static void *housekeeper_main(void *arg)
 {
     struct housekeeper *keeper = arg;
     (void)pthread_setname_np(pthread_self(), "housekeeper");
+    confine_keeper(keeper->opts);
     while (!atomic_load_explicit(&keeper->stop, memory_order_acquire)) {
         store_thread_online(keeper->thread, clock_now_s());
         store_maintain(keeper->thread);
@@ -60,9 +69,10 @@ static void *housekeeper_main(void *arg)
     return NULL;
 }
 
-int housekeeper_start(struct housekeeper *keeper, struct store *store)
+int housekeeper_start(struct housekeeper *keeper, struct store *store, const struct opts *opts)
 {
     keeper->store = store;
+    keeper->opts = opts;
     const int rc = store_thread_new(store, &keeper->thread);
     if (rc != 0)
         return rc;

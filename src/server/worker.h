@@ -22,6 +22,7 @@ void worker_fini(struct session_worker *worker);
 /* The thread that expires, compacts and evicts, so that workers seldom have to. */
 struct housekeeper {
     struct store *store;
+    const struct opts *opts;
     struct store_thread *thread;
     pthread_t pthread;
     bool started;
@@ -29,5 +30,6 @@ struct housekeeper {
 };
 
 /* Returns 0 or -errno. Owns: housekeeper_stop(), also after a failure. */
-MUST_USE int housekeeper_start(struct housekeeper *keeper, struct store *store);
+MUST_USE int housekeeper_start(struct housekeeper *keeper, struct store *store,
+                               const struct opts *opts);
 void housekeeper_stop(struct housekeeper *keeper);

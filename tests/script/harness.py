@@ -43,10 +43,15 @@ def is_sanitized(binary):
 
 
 def command(binary, *args):
-    """The command line of a server, with -u when root starts it."""
+    """The command line of a server, with -u when root starts it.
+
+    MATTE_SERVER_ARGS stands first, to run all tests with an option more.
+    """
     head = [binary]
     if os.geteuid() == 0 and "-u" not in args:
         head += ["-u", "root"]
+    if not is_reference(binary):
+        head += os.environ.get("MATTE_SERVER_ARGS", "").split()
     return head + [str(a) for a in args]
 
 

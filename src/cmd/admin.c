@@ -17,6 +17,11 @@ enum cmd_rc cmd_quit(struct cmd_ctx *ctx, struct proto_request *req)
     return CMD_CLOSE;
 }
 
+void cmd_flush_run(struct cmd_ctx *ctx, int64_t exptime)
+{
+    store_flush(ctx->thread, exptime > 0 ? cmd_exptime(ctx, exptime) : ctx->now_s);
+}
+
 enum cmd_rc cmd_flush_all(struct cmd_ctx *ctx, struct proto_request *req)
 {
     stat_inc(ctx->stats, STAT_CMD_FLUSH); /* a refused one as well */
@@ -27,8 +32,7 @@ enum cmd_rc cmd_flush_all(struct cmd_ctx *ctx, struct proto_request *req)
     if (proto_token_next(&req->rest, &token) &&
         (!num_parse_i64(token, &exptime) || exptime < INT32_MIN || exptime > INT32_MAX))
         return cmd_answer(ctx, req, PROTO_REPLY_BAD_EXPTIME);
-    const uint32_t when_s = exptime > 0 ? cmd_exptime(ctx, (int32_t)exptime) : ctx->now_s;
-    store_flush(ctx->thread, when_s);
+    cmd_flush_run(ctx, exptime);
     return cmd_answer(ctx, req, PROTO_REPLY_OK);
 }
 

@@ -6,17 +6,23 @@
 
 /* ── dispatch ─────────────────────────────────────────────────────────────────────────────── */
 
-static enum cmd_rc (*const handlers[PROTO_CMD_COUNT])(struct cmd_ctx *, struct proto_request *) = {
-#define COMMAND(ID, word, SHAPE, args_min, CLASS, handler) cmd_##handler,
+static enum cmd_rc (*const handlers[PROTO_CMD_ALL_COUNT])(struct cmd_ctx *,
+                                                          struct proto_request *) = {
+#define COMMAND(ID, word, SHAPE, args_min, CLASS, handler) [PROTO_CMD_##ID] = cmd_##handler,
 #include "tbl/commands.def"
 #undef COMMAND
+#define OPCODE(ID, code, quiet, EXTRAS, KEY, VALUE, CLASS, handler)                                \
+    [PROTO_CMD_BIN_##ID] = cmd_bin_##handler,
+#include "tbl/opcodes.def"
 };
 
 enum cmd_rc cmd_run(struct cmd_ctx *ctx, struct proto_request *req)
 {
     if (LIKELY(req->error == NULL))
         return handlers[req->cmd](ctx, req);
-    if (!req->noreply) {
+    if (proto_is_binary(req)) {
+        proto_binary_reply(ctx->out, req, (enum proto_status)req->binary.status, bytes_of(NULL, 0));
+    } else if (!req->noreply) {
         out_put_str(ctx->out, req->error);
         out_put_str(ctx->out, "\r\n");
     }
@@ -46,7 +52,7 @@ void cmd_prefetch_item(struct cmd_ctx *ctx, const struct proto_request *req)
 
 /* ── shared by the families ───────────────────────────────────────────────────────────────── */
 
-uint32_t cmd_exptime(const struct cmd_ctx *ctx, int32_t exptime)
+uint32_t cmd_exptime(const struct cmd_ctx *ctx, int64_t exptime)
 {
     enum { RELATIVE_S_MAX = 60 * 60 * 24 * 30 };
     if (exptime == 0)
@@ -84,10 +90,19 @@ void cmd_count_compare(struct cmd_ctx *ctx, enum store_rc rc)
         stat_inc(ctx->stats, STAT_CAS_MISSES);
 }
 
+void cmd_count_arith(struct cmd_ctx *ctx, bool decr, enum store_rc rc, bool created)
+{
+    if (rc == STORE_OK && !created)
+        stat_inc(ctx->stats, decr ? STAT_DECR_HITS : STAT_INCR_HITS);
+    if (store_rc_is_miss(rc))
+        stat_inc(ctx->stats, decr ? STAT_DECR_MISSES : STAT_INCR_MISSES);
+    cmd_count_gone(ctx, rc);
+}
+
 enum proto_reply cmd_store_refused(struct cmd_ctx *ctx, const struct proto_request *req,
                                    enum store_rc rc)
 {
-    if (req->cmd == PROTO_CMD_SET || req->cmd == PROTO_CMD_MS) {
+    if (req->cmd == PROTO_CMD_SET || req->cmd == PROTO_CMD_MS || req->cmd == PROTO_CMD_BIN_SET) {
         struct cmd_key key;
         cmd_key_init(ctx, req, &key);
         (void)!store_delete(ctx->thread, &key.key, &(struct store_delete){0});
@@ -134,7 +149,6 @@ void cmd_value_end_ref(struct cmd_ctx *ctx, struct cmd_value *value)
     size_t count;
     const struct bytes *spans = store_ref_spans(value->ref, &count);
     out_blob(ctx->out, spans, count, release_ref, value->ref);
-    out_put(ctx->out, "\r\n", 2);
 }
 
 /* ── uploads ──────────────────────────────────────────────────────────────────────────────── */
@@ -146,6 +160,17 @@ static uint8_t *text_keep(uint8_t *dst, struct bytes *bytes)
         memcpy(dst, bytes->ptr, bytes->len);
     bytes->ptr = dst;
     return dst + bytes->len;
+}
+
+/* The upload cannot go on: what remains of the value is swallowed, then this is the answer. */
+static void upload_refuse(struct cmd_ctx *ctx, struct proto_request *req, enum store_rc rc)
+{
+    const enum proto_reply reply = cmd_store_refused(ctx, req, rc);
+    if (proto_is_binary(req))
+        proto_binary_refuse(req, rc == STORE_TOO_LARGE ? PROTO_STATUS_TOO_LARGE
+                                                       : PROTO_STATUS_NO_MEMORY);
+    else
+        req->error = proto_reply_texts[reply];
 }
 
 bool cmd_upload_begin(struct cmd_ctx *ctx, const struct proto_request *req,
@@ -168,7 +193,7 @@ bool cmd_upload_begin(struct cmd_ctx *ctx, const struct proto_request *req,
     if (rc == STORE_OK)
         return true;
     upload->upload = NULL;
-    upload->req.error = proto_reply_texts[cmd_store_refused(ctx, &upload->req, rc)];
+    upload_refuse(ctx, &upload->req, rc);
     return false;
 }
 
@@ -177,6 +202,8 @@ enum cmd_rc cmd_upload_end(struct cmd_ctx *ctx, struct cmd_upload *upload, bool 
     struct store_upload *value = upload->upload;
     upload->upload = NULL;
     upload->req.value_bad = !terminated;
+    if (proto_is_binary(&upload->req))
+        return cmd_bin_store_run(ctx, &upload->req, value);
     return upload->req.cmd == PROTO_CMD_MS ? cmd_meta_set_run(ctx, &upload->req, value)
                                            : cmd_store_run(ctx, &upload->req, value);
 }
@@ -184,7 +211,7 @@ enum cmd_rc cmd_upload_end(struct cmd_ctx *ctx, struct cmd_upload *upload, bool 
 void cmd_upload_fail(struct cmd_ctx *ctx, struct cmd_upload *upload)
 {
     cmd_upload_abort(upload);
-    upload->req.error = proto_reply_texts[cmd_store_refused(ctx, &upload->req, STORE_NO_MEMORY)];
+    upload_refuse(ctx, &upload->req, STORE_NO_MEMORY);
 }
 
 void cmd_upload_abort(struct cmd_upload *upload)

@@ -7,10 +7,10 @@
  *
  * A value that is not whole in the input goes through an upload:
  *
- *     cmd_upload_begin ─true─► fill store_upload_space() ─► read 2 end bytes ─► cmd_upload_end
+ *     cmd_upload_begin ─true─► fill store_upload_space() ─► read the end bytes ─► cmd_upload_end
  *           │                    │ store_upload_fill() fails: cmd_upload_fail
  *           └─false (not taken)  ▼
- *                swallow the rest of value_bytes + 2, then cmd_run(ctx, &upload->req)
+ *                swallow the rest of value_bytes + tail_bytes, then cmd_run(ctx, &upload->req)
  *
  * Includes: base, opt, stat, proto, store.  Included by: server.
  * Threads:  one cmd_ctx per worker; the store_thread must be online.
@@ -88,12 +88,13 @@ struct cmd_upload {
 
 /* Begin the upload of req's value (has_value is set) and copy into *ret_upload what is needed of
  * the request; the input may be dropped afterwards.
- * Returns true: fill ret_upload->upload. Returns false: swallow value_bytes + 2 bytes, then
+ * Returns true: fill ret_upload->upload. Returns false: swallow value_bytes + tail_bytes, then
  * cmd_run(ctx, &ret_upload->req) answers.
  * Owns: on true, until cmd_upload_end(), cmd_upload_fail() or cmd_upload_abort(). */
 MUST_USE bool cmd_upload_begin(struct cmd_ctx *ctx, const struct proto_request *req,
                                struct cmd_upload *ret_upload);
-/* The value is complete; `terminated`: its 2 end bytes were CR LF. Stores and answers. */
+/* The value is complete; `terminated`: its end bytes, if it has any, were CR LF. Stores and
+ * answers. */
 MUST_USE enum cmd_rc cmd_upload_end(struct cmd_ctx *ctx, struct cmd_upload *upload,
                                     bool terminated);
 /* store_upload_fill() failed: swallow what remains, then cmd_run(ctx, &upload->req) answers. */

@@ -5,6 +5,7 @@
  *   meta.c       what meta commands share         meta_get.c  mg, me, mn
  *   meta_set.c   ms, md, ma                       admin.c     flush_all verbosity ...
  *   stats.c      stats and its sub-commands       prefix.c    counters of `stats detail`
+ *   binary.c     the binary protocol              binary_stat.c  its stat
  *
  * Includes: base, opt, stat, proto, store.  Included by: cmd only.
  * SPDX-License-Identifier: BSD-3-Clause */
@@ -12,6 +13,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/prefix.h"
+#include "proto/binary.h"
 #include "proto/compose.h"
 
 /* One handler per row of tbl/commands.def. */
@@ -19,12 +21,19 @@
     enum cmd_rc cmd_##handler(struct cmd_ctx *ctx, struct proto_request *req);
 #include "tbl/commands.def"
 #undef COMMAND
+/* ...and of tbl/opcodes.def. */
+#define OPCODE(ID, code, quiet, EXTRAS, KEY, VALUE, CLASS, handler)                                \
+    enum cmd_rc cmd_bin_##handler(struct cmd_ctx *ctx, struct proto_request *req);
+#include "tbl/opcodes.def"
 
-/* Finish set and its like, or ms; `upload` is NULL when the value is in req. Consumes it. */
+/* Finish set and its like, ms, or the binary set and its like; `upload` is NULL when the value is
+ * in req. Consumes it. */
 enum cmd_rc cmd_store_run(struct cmd_ctx *ctx, struct proto_request *req,
                           struct store_upload *upload);
 enum cmd_rc cmd_meta_set_run(struct cmd_ctx *ctx, struct proto_request *req,
                              struct store_upload *upload);
+enum cmd_rc cmd_bin_store_run(struct cmd_ctx *ctx, struct proto_request *req,
+                              struct store_upload *upload);
 
 static inline enum cmd_rc cmd_answer(struct cmd_ctx *ctx, const struct proto_request *req,
                                      enum proto_reply reply)
@@ -57,7 +66,13 @@ static inline void cmd_key_init(const struct cmd_ctx *ctx, const struct proto_re
 
 /* The cache time that an exptime of the wire means: 0 never; negative or past: now, which is
  * expired at once; up to 30 days: from now on; else Unix time. */
-uint32_t cmd_exptime(const struct cmd_ctx *ctx, int32_t exptime);
+uint32_t cmd_exptime(const struct cmd_ctx *ctx, int64_t exptime);
+
+/* The same for a request of the binary protocol: there is no negative time on its wire. */
+static inline uint32_t cmd_bin_exptime(const struct cmd_ctx *ctx, const struct proto_request *req)
+{
+    return cmd_exptime(ctx, (uint32_t)req->exptime);
+}
 
 /* The exptime of an item that a meta command creates: of N and T the one that stands last. */
 uint32_t cmd_vivify_exptime(const struct cmd_ctx *ctx, const struct proto_request *req);
@@ -76,9 +91,12 @@ static inline void cmd_count_gone(struct cmd_ctx *ctx, enum store_rc rc)
 /* Count a store's cas_hits, cas_badval and cas_misses. */
 void cmd_count_compare(struct cmd_ctx *ctx, enum store_rc rc);
 
+/* Count incr's or decr's outcome. `created`: the number was not there and has been made. */
+void cmd_count_arith(struct cmd_ctx *ctx, bool decr, enum store_rc rc, bool created);
+
 /* A value could not be taken (STORE_TOO_LARGE, STORE_NO_MEMORY): count it, and rather than
  * leave the old value standing remove it, as memcached does for set and ms. Returns what to
- * answer. */
+ * answer on text. */
 enum proto_reply cmd_store_refused(struct cmd_ctx *ctx, const struct proto_request *req,
                                    enum store_rc rc);
 
@@ -86,6 +104,20 @@ enum proto_reply cmd_store_refused(struct cmd_ctx *ctx, const struct proto_reque
  * calls that not stored (observed 1.6.18). */
 bool cmd_store_outgrown(const struct cmd_ctx *ctx, const struct proto_request *req,
                         enum store_mode mode, enum store_rc rc);
+
+/* What the text and the binary commands share: each runs on the store, counts, and leaves the
+ * answer to its caller. */
+struct cmd_put {
+    enum store_mode mode;
+    bool compare;
+    uint32_t exp_s;
+    struct store_upload *upload; /* NULL: the value is in the request */
+};
+enum store_rc cmd_put_run(struct cmd_ctx *ctx, const struct proto_request *req,
+                          const struct cmd_put *how, struct store_put_result *ret_result);
+enum store_rc cmd_delete_run(struct cmd_ctx *ctx, const struct proto_request *req, bool compare);
+/* flush_all; `exptime` 0 or less: now. */
+void cmd_flush_run(struct cmd_ctx *ctx, int64_t exptime);
 
 static inline void cmd_prefix_count(struct cmd_ctx *ctx, struct bytes key, enum prefix_event event)
 {
@@ -115,6 +147,7 @@ static inline void cmd_value_end(struct cmd_ctx *ctx, uint8_t *dst, struct cmd_v
     if (UNLIKELY(value->ref != NULL)) {
         out_commit(ctx->out, (size_t)(dst - value->start));
         cmd_value_end_ref(ctx, value);
+        out_put(ctx->out, "\r\n", 2);
         return;
     }
     const struct bytes bytes = value->view->value;
@@ -122,6 +155,17 @@ static inline void cmd_value_end(struct cmd_ctx *ctx, uint8_t *dst, struct cmd_v
         dst = proto_write(dst, bytes.ptr, bytes.len);
     dst = proto_write_crlf(dst);
     out_commit(ctx->out, (size_t)(dst - value->start));
+}
+
+/* The same without a line end: binary. */
+static inline void cmd_value_end_bare(struct cmd_ctx *ctx, uint8_t *dst, struct cmd_value *value)
+{
+    const struct bytes bytes = value->view->value;
+    if (value->ref == NULL && bytes.len > 0)
+        dst = proto_write(dst, bytes.ptr, bytes.len);
+    out_commit(ctx->out, (size_t)(dst - value->start));
+    if (UNLIKELY(value->ref != NULL))
+        cmd_value_end_ref(ctx, value);
 }
 
 /* ── meta answers ─────────────────────────────────────────────────────────────────────────── */

@@ -2,20 +2,25 @@
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "cmd/cmd_priv.h"
 
-enum cmd_rc cmd_delete(struct cmd_ctx *ctx, struct proto_request *req)
+enum store_rc cmd_delete_run(struct cmd_ctx *ctx, const struct proto_request *req, bool compare)
 {
     struct cmd_key key;
     cmd_key_init(ctx, req, &key);
     cmd_prefix_count(ctx, key.key.key, PREFIX_DELETE);
-    const enum store_rc rc =
-        store_delete(ctx->thread, &key.key, &(const struct store_delete){.compare = false});
-    if (rc == STORE_OK) {
+    const struct store_delete how = {.compare = compare, .compare_cas = req->compare_cas};
+    const enum store_rc rc = store_delete(ctx->thread, &key.key, &how);
+    if (rc == STORE_OK)
         stat_inc(ctx->stats, STAT_DELETE_HITS);
-        return cmd_answer(ctx, req, PROTO_REPLY_DELETED);
-    }
+    else if (store_rc_is_miss(rc))
+        stat_inc(ctx->stats, STAT_DELETE_MISSES);
     cmd_count_gone(ctx, rc);
-    stat_inc(ctx->stats, STAT_DELETE_MISSES);
-    return cmd_answer(ctx, req, PROTO_REPLY_NOT_FOUND);
+    return rc;
+}
+
+enum cmd_rc cmd_delete(struct cmd_ctx *ctx, struct proto_request *req)
+{
+    const enum store_rc rc = cmd_delete_run(ctx, req, false);
+    return cmd_answer(ctx, req, rc == STORE_OK ? PROTO_REPLY_DELETED : PROTO_REPLY_NOT_FOUND);
 }
 
 enum cmd_rc cmd_touch(struct cmd_ctx *ctx, struct proto_request *req)
@@ -56,15 +61,12 @@ enum cmd_rc cmd_arith(struct cmd_ctx *ctx, struct proto_request *req)
     const struct store_arith arith = {.decr = decr, .delta = req->delta};
     struct store_arith_result result;
     const enum store_rc rc = store_arith(ctx->thread, &key.key, &arith, &result);
-    if (rc == STORE_OK) {
-        stat_inc(ctx->stats, decr ? STAT_DECR_HITS : STAT_INCR_HITS);
+    cmd_count_arith(ctx, decr, rc, false);
+    if (rc == STORE_OK)
         return answer_number(ctx, req, result.value);
-    }
     if (rc == STORE_NOT_NUMBER)
         return cmd_answer(ctx, req, PROTO_REPLY_NOT_NUMBER);
     if (!store_rc_is_miss(rc))
         return cmd_answer(ctx, req, PROTO_REPLY_NO_MEMORY);
-    cmd_count_gone(ctx, rc);
-    stat_inc(ctx->stats, decr ? STAT_DECR_MISSES : STAT_INCR_MISSES);
     return cmd_answer(ctx, req, PROTO_REPLY_NOT_FOUND);
 }

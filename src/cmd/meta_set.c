@@ -180,15 +180,6 @@ static void answer_arith(struct cmd_ctx *ctx, const struct proto_request *req,
     out_commit(ctx->out, (size_t)(dst - start));
 }
 
-static void count_arith(struct cmd_ctx *ctx, bool decr, enum store_rc rc, bool created)
-{
-    if (rc == STORE_OK && !created)
-        stat_inc(ctx->stats, decr ? STAT_DECR_HITS : STAT_INCR_HITS);
-    if (store_rc_is_miss(rc))
-        stat_inc(ctx->stats, decr ? STAT_DECR_MISSES : STAT_INCR_MISSES);
-    cmd_count_gone(ctx, rc);
-}
-
 /* With both t and T the answer may have to tell the exptime before; the store tells the new one. */
 static uint32_t exptime_before(struct cmd_ctx *ctx, const struct proto_request *req,
                                const struct cmd_key *key)
@@ -222,7 +213,7 @@ enum cmd_rc cmd_meta_arith(struct cmd_ctx *ctx, struct proto_request *req)
     const enum store_rc rc = store_arith(ctx->thread, &key.key, &arith, &result);
     if (arith.touch)
         result.exp_s = exp_before_s;
-    count_arith(ctx, arith.decr, rc, result.created);
+    cmd_count_arith(ctx, arith.decr, rc, result.created);
     const char *code = code_of(rc);
     if (code == NULL)
         return cmd_answer(ctx, req,

@@ -37,33 +37,55 @@ static enum proto_reply reply_of(struct cmd_ctx *ctx, const struct proto_request
     return cmd_store_refused(ctx, req, rc);
 }
 
-enum cmd_rc cmd_store_run(struct cmd_ctx *ctx, struct proto_request *req,
-                          struct store_upload *upload)
+enum store_rc cmd_put_run(struct cmd_ctx *ctx, const struct proto_request *req,
+                          const struct cmd_put *how, struct store_put_result *ret_result)
 {
     struct cmd_key key;
     cmd_key_init(ctx, req, &key);
     cmd_prefix_count(ctx, key.key.key, PREFIX_SET);
-    if (UNLIKELY(req->value_bad)) {
-        stat_inc(ctx->stats, STAT_CMD_SET);
-        store_upload_free(upload);
-        return cmd_answer(ctx, req, PROTO_REPLY_BAD_CHUNK);
-    }
     const struct store_put put = {
-        .mode = mode_of(req->cmd),
-        .compare = req->cmd == PROTO_CMD_CAS,
+        .mode = how->mode,
+        .compare = how->compare,
         .compare_cas = req->compare_cas,
         .client_flags = req->client_flags,
-        .exp_s = cmd_exptime(ctx, req->exptime),
+        .exp_s = how->exp_s,
         .value = req->value,
-        .upload = upload,
+        .upload = how->upload,
     };
-    enum store_rc rc = store_put(ctx->thread, &key.key, &put, NULL);
+    enum store_rc rc = store_put(ctx->thread, &key.key, &put, ret_result);
     if (UNLIKELY(cmd_store_outgrown(ctx, req, put.mode, rc)))
         rc = STORE_NOT_STORED;
     if (rc != STORE_TOO_LARGE && rc != STORE_NO_MEMORY)
         stat_inc(ctx->stats, STAT_CMD_SET); /* an upload was accepted, whatever came of it */
     if (put.compare)
         cmd_count_compare(ctx, rc);
+    return rc;
+}
+
+/* Its end is missing. */
+static enum cmd_rc store_bad(struct cmd_ctx *ctx, const struct proto_request *req,
+                             struct store_upload *upload)
+{
+    struct cmd_key key;
+    cmd_key_init(ctx, req, &key);
+    cmd_prefix_count(ctx, key.key.key, PREFIX_SET);
+    stat_inc(ctx->stats, STAT_CMD_SET);
+    store_upload_free(upload);
+    return cmd_answer(ctx, req, PROTO_REPLY_BAD_CHUNK);
+}
+
+enum cmd_rc cmd_store_run(struct cmd_ctx *ctx, struct proto_request *req,
+                          struct store_upload *upload)
+{
+    if (UNLIKELY(req->value_bad))
+        return store_bad(ctx, req, upload);
+    const struct cmd_put how = {
+        .mode = mode_of(req->cmd),
+        .compare = req->cmd == PROTO_CMD_CAS,
+        .exp_s = cmd_exptime(ctx, req->exptime),
+        .upload = upload,
+    };
+    const enum store_rc rc = cmd_put_run(ctx, req, &how, NULL);
     return cmd_answer(ctx, req, reply_of(ctx, req, rc));
 }
 

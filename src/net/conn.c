@@ -277,8 +277,8 @@ static uint32_t run_input(struct net_worker *worker, struct net_conn *conn, uint
     const struct net_config *config = &worker->net->config;
     state_set(conn, NET_STATE_RUN);
     do {
-        struct net_io io = {.in =
-                                bytes_of(conn->in->data + conn->in_at, conn->in_end - conn->in_at),
+        const uint8_t *data = conn->in != NULL ? conn->in->data + conn->in_at : NULL;
+        struct net_io io = {.in = bytes_of(data, conn->in_end - conn->in_at),
                             .out = &worker->out,
                             .note = &conn->note,
                             .fd = conn->fd,
@@ -318,7 +318,7 @@ void net_conn_serve(struct net_worker *worker, struct net_conn *conn)
             net_conn_close(worker, conn);
             return;
         }
-        if (conn->in != NULL)
+        if (conn->in != NULL || conn->want <= NET_FLUSH)
             done = run_input(worker, conn, done);
         if (!send_answers(worker, conn))
             return;

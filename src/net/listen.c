@@ -181,7 +181,10 @@ int net_listen_open(struct net *net, char *error)
     int any_port = 0;
     int absent_rc = 0;
     for (size_t i = 0; i < net->config.address_count; i++) {
+        const size_t before = net->listener_count;
         const int rc = address_open(net, &net->config.addresses[i], &any_port, error);
+        for (size_t opened = before; opened < net->listener_count; opened++)
+            net->listeners[opened].tag = net->config.addresses[i].tag;
         if (rc == -EADDRNOTAVAIL || rc == -EAFNOSUPPORT)
             absent_rc = rc; /* fine when another one works: a machine without IPv6 */
         else if (rc != 0)

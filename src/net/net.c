@@ -217,6 +217,7 @@ bool net_listener_get(const struct net *net, size_t index, struct net_listener_i
     socklen_t len = sizeof(addr);
     (void)getsockname(listener->fd, (struct sockaddr *)&addr, &len);
     *ret_info = (struct net_listener_info){.family = listener->family,
+                                           .tag = listener->tag,
                                            .port = net_addr_port((const struct sockaddr *)&addr)};
     net_addr_format((const struct sockaddr *)&addr, len, ret_info->address);
     return true;

@@ -48,7 +48,8 @@ enum {
 /* ── what is served ───────────────────────────────────────────────────────────────────────── */
 
 struct net_io {
-    struct bytes in;   /* what has arrived and is not used yet; not empty */
+    struct bytes in;   /* what has arrived and is not used yet; empty only after `filled` said
+                        * NET_AGAIN */
     size_t used;       /* run: how much of it is dealt with */
     unsigned requests; /* run: how many that were */
     struct out *out;   /* answers; may hold those of earlier calls */
@@ -73,7 +74,8 @@ struct net_ops {
     /* After NET_FILL: where the next bytes go (ret_len > 0), and whether the connection's input
      * follows directly behind them. */
     uint8_t *(*space)(void *worker, void *session, size_t *ret_len, bool *ret_last);
-    /* `len` bytes were written there. Returns NET_FILL to go on, or NET_MORE. */
+    /* `len` bytes were written there. Returns NET_FILL to go on, NET_MORE when `run` wants input
+     * first, or NET_AGAIN when it is to be called now, with or without input. */
     enum net_rc (*filled)(void *worker, void *session, size_t len);
     /* The connection is gone; only called when `*session` is not NULL. */
     void (*gone)(void *worker, void *session);
@@ -88,6 +90,7 @@ struct net_ops {
 struct net_address {
     const char *host; /* name or address; NULL: all of this machine */
     int32_t port;     /* 0: any free one */
+    uint8_t tag;      /* the caller's own: net_listener_get() tells it */
 };
 
 struct net_worker_config {
@@ -162,6 +165,7 @@ void net_conn_each(struct net *net, void (*each)(void *arg, const struct net_con
 struct net_listener_info {
     int family; /* AF_INET, AF_INET6 or AF_UNIX */
     int port;
+    uint8_t tag; /* of its net_address; 0: a unix socket */
     char address[NET_ADDR_TEXT_BYTES];
 };
 

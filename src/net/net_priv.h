@@ -92,6 +92,7 @@ struct net_worker {
 struct net_listener {
     int fd;
     int family;
+    uint8_t tag; /* of its net_address */
 };
 
 struct net {

@@ -47,11 +47,27 @@ static bool underlined_take(struct bytes *item, struct bytes *ret_name)
     return true;
 }
 
-static bool prefixes_take(struct bytes *item)
+static bool protocol_parse(struct bytes name, enum opt_protocol *ret_protocol)
+{
+    static const struct {
+        const char *name;
+        enum opt_protocol protocol;
+    } names[] = {{"ascii", OPT_PROTOCOL_TEXT},
+                 {"binary", OPT_PROTOCOL_BINARY},
+                 {"negotiating", OPT_PROTOCOL_AUTO}};
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (bytes_is(name, names[i].name)) {
+            *ret_protocol = names[i].protocol;
+            return true;
+        }
+    return false;
+}
+
+static bool prefixes_take(struct bytes *item, enum opt_protocol *ret_protocol)
 {
     struct bytes name;
-    if (bracketed_take(item, "proto[", &name) && !bytes_is(name, "ascii") &&
-        !bytes_is(name, "negotiating"))
+    *ret_protocol = OPT_PROTOCOL_DEFAULT;
+    if (bracketed_take(item, "proto[", &name) && !protocol_parse(name, ret_protocol))
         return false;
     if (bracketed_take(item, "tag[", &name) || underlined_take(item, &name))
         return name.len >= 1 && name.len <= TAG_BYTES_MAX;
@@ -118,10 +134,20 @@ int opt_listen_next(struct bytes *rest, struct opt_listen *ret_listen)
         item = item_take(rest);
     }
     int32_t port;
-    if (!prefixes_take(&item) || !host_split(item, &host, &port) || !host_is_plausible(host))
+    enum opt_protocol protocol;
+    if (!prefixes_take(&item, &protocol) || !host_split(item, &host, &port) ||
+        !host_is_plausible(host))
         return -EINVAL;
     memcpy(ret_listen->host, host.ptr, host.len);
     ret_listen->host[host.len] = '\0';
     ret_listen->port = port;
+    ret_listen->protocol = protocol;
     return 1;
+}
+
+enum opt_protocol opt_protocol_of(const struct opts *opts)
+{
+    enum opt_protocol protocol = OPT_PROTOCOL_AUTO;
+    (void)protocol_parse(bytes_str(opts->protocol), &protocol); /* "auto" has no such name */
+    return protocol;
 }

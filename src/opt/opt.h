@@ -80,12 +80,23 @@ int opt_report(const struct opt_result *result);
 /* What -h prints; at most 80 columns. */
 void opt_print_help(FILE *file);
 
+enum opt_protocol {
+    OPT_PROTOCOL_DEFAULT,
+    OPT_PROTOCOL_AUTO,
+    OPT_PROTOCOL_TEXT,
+    OPT_PROTOCOL_BINARY
+};
+
 /* One address of -l, or of a name without a port. */
 struct opt_listen {
-    char host[256]; /* name or address without brackets; "*": all of this machine */
-    int32_t port;   /* -1: the one of -p */
+    enum opt_protocol protocol; /* DEFAULT: that of -B */
+    char host[256];             /* name or address without brackets; "*": all of this machine */
+    int32_t port;               /* -1: the one of -p */
 };
 
 /* Take the next address off the front of `rest`, the text of opts->listen.
  * Returns 1; 0 at the end; -EINVAL when it is malformed (never after opt_parse() went well). */
 int opt_listen_next(struct bytes *rest, struct opt_listen *ret_listen);
+
+/* What -B says; never DEFAULT. */
+enum opt_protocol opt_protocol_of(const struct opts *opts);

@@ -10,6 +10,19 @@ const struct proto_command proto_commands[PROTO_CMD_COUNT] = {
 #undef COMMAND
 };
 
+enum proto_class proto_class_of(enum proto_cmd cmd)
+{
+    static const uint8_t classes[PROTO_CMD_ALL_COUNT] = {
+#define COMMAND(ID, word, SHAPE, args_min, CLASS, handler) [PROTO_CMD_##ID] = PROTO_CLASS_##CLASS,
+#include "tbl/commands.def"
+#undef COMMAND
+#define OPCODE(ID, code, quiet, EXTRAS, KEY, VALUE, CLASS, handler)                                \
+    [PROTO_CMD_BIN_##ID] = PROTO_CLASS_##CLASS,
+#include "tbl/opcodes.def"
+    };
+    return (enum proto_class)classes[cmd];
+}
+
 bool proto_token_next(struct bytes *rest, struct bytes *ret_token)
 {
     return text_token_next(rest, ret_token);

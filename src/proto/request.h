@@ -1,6 +1,6 @@
 /* proto/request.h — one parsed request, whatever protocol it came by.
  *
- * Includes: base, tbl/commands.def.  Included by: gate, cmd, server.  Pure data.
+ * Includes: base, tbl/commands.def, tbl/opcodes.def.  Included by: gate, cmd, server.  Pure data.
  * Memory:   `key`, `rest`, `value` and `opaque` point into the input; a request is valid as
  *           long as those bytes stay where they are. It may be copied freely (no pointer into
  *           itself).
@@ -19,6 +19,16 @@ enum {
     PROTO_OPAQUE_BYTES_MAX = 31,                  /* 32 with the letter */
     PROTO_KEY_BINARY_BYTES_MAX = 250 / 4 * 3 + 3, /* decoded from base64 */
     PROTO_KEY_TEXT_BYTES_MAX = (250 + 2) / 3 * 4, /* encoded to base64 */
+    PROTO_BODY_BYTES_MAX = 1 << 30,               /* binary: extras, key and value */
+    PROTO_LOGIN_BYTES_MAX = 16 * 1024,            /* the value of a login */
+};
+
+/* What a parser says of the bytes that are there. */
+enum proto_rc {
+    PROTO_OK,    /* a request was read; it may be erroneous: req->error */
+    PROTO_MORE,  /* no complete one yet */
+    PROTO_CLOSE, /* nothing can follow (not our protocol, malformed, a line without end): send
+                  * req->error if any, then close */
 };
 
 enum proto_cmd {
@@ -26,8 +36,12 @@ enum proto_cmd {
 #include "tbl/commands.def"
 #undef COMMAND
     PROTO_CMD_NONE, /* unknown word or unreadable line: `error` is set */
+/* What came by the binary protocol is above. */
+#define OPCODE(ID, code, quiet, EXTRAS, KEY, VALUE, CLASS, handler) PROTO_CMD_BIN_##ID,
+#include "tbl/opcodes.def"
+    PROTO_CMD_BIN_NONE, /* unknown opcode, or malformed: `error` is set */
 };
-enum { PROTO_CMD_COUNT = PROTO_CMD_NONE };
+enum { PROTO_CMD_COUNT = PROTO_CMD_NONE, PROTO_CMD_ALL_COUNT = PROTO_CMD_BIN_NONE + 1 };
 
 /* How a command's line is read. Every shape but LINE and ARGS has a key. */
 enum proto_shape {
@@ -44,8 +58,8 @@ enum proto_shape {
     PROTO_SHAPE_LINE,       /* anything                    -> rest: all that follows the word */
 };
 
-/* What a command asks of who sends it; the gate decides by it. */
-enum proto_class { PROTO_CLASS_READ, PROTO_CLASS_WRITE, PROTO_CLASS_ADMIN };
+/* What a command asks of who sends it; the gate decides by it. LOGIN: nothing, it comes before. */
+enum proto_class { PROTO_CLASS_READ, PROTO_CLASS_WRITE, PROTO_CLASS_ADMIN, PROTO_CLASS_LOGIN };
 
 /* Meta flags, a bit per letter: PROTO_FLAG('v'). */
 #define PROTO_FLAG(letter) (1ull << ((letter) - 'A'))
@@ -62,10 +76,19 @@ struct proto_meta {
     char letters[PROTO_META_FLAGS_MAX]; /* in request order */
 };
 
+/* Of a request of the binary protocol. */
+struct proto_binary {
+    uint8_t opcode;   /* as sent: the answer repeats it */
+    bool quiet;       /* the quiet form of the command: say nothing of a success, or of a miss */
+    uint8_t status;   /* enum proto_status; with an error: its code */
+    uint32_t opaque;  /* the answer repeats it */
+    uint64_t initial; /* increment, decrement */
+};
+
 struct proto_request {
     enum proto_cmd cmd;
     bool noreply;         /* say nothing at all, errors included (never set by meta's q) */
-    bool has_value;       /* a data block of value_bytes + tail_bytes follows the line */
+    bool has_value;       /* a data block of value_bytes + tail_bytes follows the line or head */
     bool value_bad;       /* set by the session: the block does not end in CR LF */
     uint8_t tail_bytes;   /* of the data block behind the value: 2 (CR LF), or 0 (binary) */
     bool key_base64;      /* `key` is base64 of the real key (meta b) and known to be readable */
@@ -75,13 +98,16 @@ struct proto_request {
     struct bytes rest;    /* what follows the first key, or (LINE) the word; line end excluded */
     const char *error;    /* not NULL: the answer, without its line end; no other effect */
     struct bytes value;   /* set by the session when the whole block is in the input */
-    uint64_t value_bytes; /* of the data block, without its 2 end bytes */
-    uint64_t compare_cas; /* cas; meta C */
+    uint64_t value_bytes; /* of the data block, without its end bytes */
+    uint64_t compare_cas; /* cas; meta C; binary: 0 compares nothing */
     uint64_t delta;       /* incr, decr; meta D, 1 without */
-    int32_t exptime;      /* as on the wire; meta T */
+    int32_t exptime;      /* as on the wire; meta T; binary: read it as unsigned */
     uint32_t client_flags;
-    uint64_t cursor;        /* cmd's own: where an answer that stopped at CMD_AGAIN goes on */
-    struct proto_meta meta; /* of shapes META and META_VALUE; else undefined */
+    uint64_t cursor; /* cmd's own: where an answer that stopped at CMD_AGAIN goes on */
+    union {
+        struct proto_meta meta;     /* of shapes META and META_VALUE; else undefined */
+        struct proto_binary binary; /* of what came by the binary protocol */
+    };
 };
 
 /* A row of tbl/commands.def. */
@@ -93,6 +119,22 @@ struct proto_command {
     uint8_t verb_class; /* enum proto_class */
 };
 extern const struct proto_command proto_commands[PROTO_CMD_COUNT];
+
+/* Of a command of either protocol (not one of the NONEs). */
+enum proto_class proto_class_of(enum proto_cmd cmd);
+
+static inline bool proto_is_binary(const struct proto_request *req)
+{
+    return req->cmd > PROTO_CMD_NONE;
+}
+
+/* Must the value be in the input whole, however long? A login's is no item: it is bounded by
+ * PROTO_LOGIN_BYTES_MAX, and nowhere to be uploaded to. */
+static inline bool proto_value_is_login(const struct proto_request *req)
+{
+    return (req->cmd == PROTO_CMD_BIN_SASL_AUTH || req->cmd == PROTO_CMD_BIN_SASL_STEP) &&
+           req->error == NULL;
+}
 
 static inline bool proto_meta_has(const struct proto_request *req, char letter)
 {

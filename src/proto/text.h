@@ -9,12 +9,6 @@
 
 #include "proto/request.h"
 
-enum proto_rc {
-    PROTO_OK,    /* a line was read; it may be erroneous: req->error */
-    PROTO_MORE,  /* no complete line yet */
-    PROTO_CLOSE, /* not our protocol, or a line without end: send req->error if any, then close */
-};
-
 /* Parse one line at the start of `in`. The line's bytes, line end included, are counted in
  * *ret_used (PROTO_OK only); a data block, when req->has_value, begins there. PROTO_MORE writes
  * nothing.

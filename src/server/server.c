@@ -26,7 +26,7 @@ static int workers_init(struct server *server)
     for (unsigned i = 0; i < opts->threads; i++) {
         int rc = stat_block_new(server->stats, &model.stats);
         if (rc == 0)
-            rc = worker_init(&server->workers[i], &model);
+            rc = worker_init(&server->workers[i], &model, (const struct net *const *)&server->net);
         if (rc != 0)
             return rc;
         server->net_workers[i] =
@@ -58,6 +58,7 @@ static int addresses_init(struct server *server)
         server->addresses[count] = (struct net_address){
             .host = strcmp(host->host, "*") == 0 ? NULL : host->host,
             .port = port < 0 ? 0 : port,
+            .tag = (uint8_t)host->protocol,
         };
     }
     return count;

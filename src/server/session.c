@@ -1,28 +1,45 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/session.h"
 
+#include "proto/binary.h"
 #include "proto/text.h"
 #include "server/transfer.h"
 
 enum parsed { PARSED, PARSED_PART, PARSED_LARGE, PARSED_LAST };
 
-/* Parse the request at `in`, with its data block. *ret_used counts both; PARSED_LARGE: only the
- * line. */
-static enum parsed parse(struct bytes in, struct proto_request *req, size_t *ret_used)
+/* Which protocol does a new connection speak? */
+static uint16_t protocol_choose(const struct session_worker *worker, const struct net_io *io)
 {
-    size_t line = 0;
-    const enum proto_rc rc = proto_text_parse(in, req, &line);
-    *ret_used = line;
+    struct net_listener_info listener;
+    enum opt_protocol protocol = worker->protocol;
+    if (net_listener_get(*worker->net, io->listener, &listener) &&
+        listener.tag != OPT_PROTOCOL_DEFAULT)
+        protocol = (enum opt_protocol)listener.tag;
+    if (protocol == OPT_PROTOCOL_AUTO)
+        return io->in.ptr[0] == PROTO_BINARY_REQUEST ? SESSION_BINARY : SESSION_TEXT;
+    return protocol == OPT_PROTOCOL_BINARY ? SESSION_BINARY : SESSION_TEXT;
+}
+
+/* Parse the request at `in`, with its data block. *ret_used counts both; PARSED_LARGE: only the
+ * line, or head. */
+static ALWAYS_INLINE enum parsed parse(uint16_t note, struct bytes in, struct proto_request *req,
+                                       size_t *ret_used)
+{
+    size_t head = 0;
+    const enum proto_rc rc = UNLIKELY(note & SESSION_BINARY) ? proto_binary_parse(in, req, &head)
+                                                             : proto_text_parse(in, req, &head);
+    *ret_used = head;
     if (rc != PROTO_OK)
         return rc == PROTO_MORE ? PARSED_PART : PARSED_LAST;
     if (!req->has_value)
         return PARSED;
-    const uint64_t block = req->value_bytes + 2;
-    if (in.len - line < block)
-        return line + block <= NET_IN_BYTES ? PARSED_PART : PARSED_LARGE;
-    req->value = bytes_of(in.ptr + line, (size_t)req->value_bytes);
-    req->value_bad = memcmp(req->value.ptr + req->value.len, "\r\n", 2) != 0;
-    *ret_used = line + (size_t)block;
+    const uint64_t block = req->value_bytes + req->tail_bytes;
+    if (in.len - head < block)
+        return head + block <= NET_IN_BYTES || proto_value_is_login(req) ? PARSED_PART
+                                                                         : PARSED_LARGE;
+    req->value = bytes_of(in.ptr + head, (size_t)req->value_bytes);
+    req->value_bad = req->tail_bytes > 0 && memcmp(req->value.ptr + req->value.len, "\r\n", 2) != 0;
+    *ret_used = head + (size_t)block;
     return PARSED;
 }
 
@@ -34,12 +51,15 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
     cmd->out = io->out;
     if (*self != NULL)
         return transfer_resume(worker, self, io);
+    if (UNLIKELY((*io->note & (SESSION_TEXT | SESSION_BINARY)) == 0))
+        *io->note |= protocol_choose(worker, io);
+    const uint16_t note = *io->note;
 
     /* 1. Parse what one read brought; meanwhile the buckets of the keys parsed so far arrive. */
     enum parsed parsed = PARSED;
     size_t count = 0, at = 0, len = 0;
     while (at < io->in.len && count < SESSION_BATCH) {
-        parsed = parse(bytes_skip(io->in, at), &batch[count], &len);
+        parsed = parse(note, bytes_skip(io->in, at), &batch[count], &len);
         if (parsed != PARSED)
             break;
         cmd_prefetch_bucket(cmd, &batch[count]);

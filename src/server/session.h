@@ -1,6 +1,9 @@
 /* server/session.h — the corridor: what a connection's bytes become.
  *
- * Includes: cmd, net, proto.  Included by: server.
+ * A connection's protocol is chosen by its first byte, or by its listener, and remembered in its
+ * note.
+ *
+ * Includes: cmd, net, opt, proto.  Included by: server.
  * Threads:  a session belongs to its connection's worker.
  * Memory:   a connection between two requests has no session at all; one is allocated for a value
  *           that is not whole in the input, and for a multi-key request that stops until its
@@ -14,10 +17,18 @@
 
 enum { SESSION_BATCH = 32 }; /* requests whose cache lines are fetched together */
 
+/* What a connection's note (net_io.note) remembers, also while it has no session. */
+enum {
+    SESSION_TEXT = 1,   /* speaks text; neither this nor BINARY: nothing has arrived yet */
+    SESSION_BINARY = 2, /* speaks binary */
+};
+
 /* What a worker keeps for the sessions that it serves, one at a time. */
 struct session_worker {
     _Alignas(CACHE_LINE_BYTES) struct cmd_ctx cmd;
-    bool online; /* see worker.h */
+    bool online;                  /* see worker.h */
+    const struct net *const *net; /* tells of the listener that a connection came by */
+    enum opt_protocol protocol;   /* of listeners that do not say */
     struct proto_request batch[SESSION_BATCH];
     size_t ends[SESSION_BATCH]; /* where each request ends in the input */
 };

@@ -5,7 +5,7 @@
 
 struct session {
     enum { UPLOAD, SWALLOW, SUSPENDED } state;
-    uint64_t left;     /* UPLOAD, SWALLOW: bytes of the data block, its 2 end bytes included */
+    uint64_t left;     /* UPLOAD, SWALLOW: bytes of the data block, its end bytes included */
     size_t line_bytes; /* SUSPENDED: of the request, which stays in the input until it is done */
     struct cmd_upload upload; /* SUSPENDED: only its req is used */
 };
@@ -21,6 +21,11 @@ static void session_end(void **session)
     *session = NULL;
 }
 
+static uint64_t value_left(const struct session *session)
+{
+    return session->left - session->upload.req.tail_bytes;
+}
+
 static void upload_fill(struct session_worker *worker, struct session *session, size_t len)
 {
     session->left -= len;
@@ -33,7 +38,7 @@ static void upload_fill(struct session_worker *worker, struct session *session, 
 static enum net_rc resume_upload(struct session_worker *worker, void **self, struct net_io *io)
 {
     struct session *session = *self;
-    while (session->state == UPLOAD && session->left > 2 && io->used < io->in.len) {
+    while (session->state == UPLOAD && value_left(session) > 0 && io->used < io->in.len) {
         size_t len;
         uint8_t *space = store_upload_space(session->upload.upload, &len);
         if (len > io->in.len - io->used)
@@ -43,13 +48,15 @@ static enum net_rc resume_upload(struct session_worker *worker, void **self, str
         upload_fill(worker, session, len);
     }
     if (session->state == SWALLOW)
-        return NET_AGAIN;
-    if (session->left > 2)
+        return transfer_resume(worker, self, io);
+    if (value_left(session) > 0)
         return NET_FILL;
-    if (io->in.len - io->used < 2)
+    const size_t tail_bytes = session->upload.req.tail_bytes;
+    if (io->in.len - io->used < tail_bytes)
         return NET_MORE;
-    const bool terminated = memcmp(io->in.ptr + io->used, "\r\n", 2) == 0;
-    io->used += 2;
+    const bool terminated =
+        tail_bytes == 0 || memcmp(io->in.ptr + io->used, "\r\n", tail_bytes) == 0;
+    io->used += tail_bytes;
     io->requests++;
     const enum cmd_rc rc = cmd_upload_end(&worker->cmd, &session->upload, terminated);
     session_end(self);
@@ -85,7 +92,7 @@ enum net_rc transfer_upload(struct session_worker *worker, void **self, struct n
     if (session == NULL)
         return NET_CLOSE;
     *self = session;
-    session->left = req->value_bytes + 2;
+    session->left = req->value_bytes + req->tail_bytes;
     session->state = cmd_upload_begin(&worker->cmd, req, &session->upload) ? UPLOAD : SWALLOW;
     return transfer_resume(worker, self, io);
 }
@@ -107,7 +114,7 @@ uint8_t *transfer_space(void *worker, void *self, size_t *ret_len, bool *ret_las
     (void)worker;
     struct session *session = self;
     uint8_t *space = store_upload_space(session->upload.upload, ret_len);
-    *ret_last = *ret_len == session->left - 2;
+    *ret_last = *ret_len == value_left(session);
     return space;
 }
 
@@ -115,7 +122,9 @@ enum net_rc transfer_filled(void *worker, void *self, size_t len)
 {
     struct session *session = self;
     upload_fill(worker, session, len);
-    return session->state == UPLOAD && session->left > 2 ? NET_FILL : NET_MORE;
+    if (session->state == UPLOAD && value_left(session) > 0)
+        return NET_FILL;
+    return session->left > 0 ? NET_MORE : NET_AGAIN; /* nothing more has to come: go on with it */
 }
 
 void transfer_gone(void *worker, void *self)

@@ -1,6 +1,6 @@
 /* server/transfer.h — values and requests that take more than one read or one send.
  *
- *     UPLOAD ──value and CR LF are there──► stored, answered
+ *     UPLOAD ──value (text: and CR LF) is there──► stored, answered
  *       │ the store has no memory any more
  *       ▼
  *     SWALLOW ──all of the data block has passed──► answered

@@ -42,9 +42,12 @@ const struct net_ops worker_ops = {
     .sleep = worker_sleep,
 };
 
-int worker_init(struct session_worker *worker, const struct cmd_ctx *model)
+int worker_init(struct session_worker *worker, const struct cmd_ctx *model,
+                const struct net *const *net)
 {
     worker->cmd = *model;
+    worker->net = net;
+    worker->protocol = opt_protocol_of(model->opts);
     worker->online = false;
     return store_thread_new(model->store, &worker->cmd.thread);
 }

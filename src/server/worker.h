@@ -15,8 +15,10 @@
 
 extern const struct net_ops worker_ops;
 
-/* Copy `model` and add a handle of the store. Returns 0 or -ENOMEM. Owns: worker_fini(). */
-MUST_USE int worker_init(struct session_worker *worker, const struct cmd_ctx *model);
+/* Copy `model` and add a handle of the store; `net` is looked at while the worker serves. Returns 0
+ * or -ENOMEM. Owns: worker_fini(). */
+MUST_USE int worker_init(struct session_worker *worker, const struct cmd_ctx *model,
+                         const struct net *const *net);
 void worker_fini(struct session_worker *worker);
 
 /* The thread that expires, compacts and evicts, so that workers seldom have to. */

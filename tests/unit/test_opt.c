@@ -201,7 +201,7 @@ static const struct {
     {"-f 1", 1, "-f, --slab-growth-factor: '1' is out of range; allowed: 1.0001..1000000"},
     {"-f nan", 1, "-f, --slab-growth-factor: 'nan' is not a number; allowed: 1.0001..1000000"},
     {"-D ab", 1, "-D: 'ab' is not one character; allowed: one character"},
-    {"-B binary", 64, "-B, --protocol: 'binary' is unknown; allowed: auto|ascii"},
+    {"-B udp", 64, "-B, --protocol: 'udp' is unknown; allowed: auto|ascii|binary"},
     {"-l a:b", 1,
      "-l, --listen: 'a:b' is no address; allowed: HOST, HOST:PORT, [IPv6]:PORT, *; several "
      "with commas"},
@@ -335,7 +335,8 @@ static void listen_addresses(void **state)
         {"tag_abc", 1, "tag_abc", -1},
         {"", 0, NULL, 0},
         {",;", 0, NULL, 0},
-        {"proto[binary]:a", -22, NULL, 0},
+        {"proto[binary]:a", 1, "a", -1},
+        {"proto[proxy]:a", -22, NULL, 0},
         {"tag[toolongname]:a", -22, NULL, 0},
         {"tag[]:a", -22, NULL, 0},
         {"notls:a", -22, NULL, 0},
@@ -361,6 +362,20 @@ static void listen_addresses(void **state)
             fail_msg("%s: %d, %s, %d", rows[i].text, rc, got.host, got.port);
         free(exact);
     }
+}
+
+static void listen_protocols(void **state)
+{
+    (void)state;
+    const enum opt_protocol want[] = {OPT_PROTOCOL_DEFAULT, OPT_PROTOCOL_TEXT, OPT_PROTOCOL_BINARY,
+                                      OPT_PROTOCOL_AUTO};
+    struct bytes rest = bytes_str("a,proto[ascii]:b,proto[binary]:c:1,proto[negotiating]:d");
+    struct opt_listen got;
+    for (size_t i = 0; i < COUNT_OF(want); i++) {
+        assert_int_equal(opt_listen_next(&rest, &got), 1);
+        assert_int_equal(got.protocol, want[i]);
+    }
+    assert_int_equal(opt_listen_next(&rest, &got), 0);
 }
 
 /* The help fits people: 80 columns, every option that has an effect. */
@@ -397,6 +412,7 @@ int main(void)
         cmocka_unit_test(inert),
         cmocka_unit_test(very_long_values),
         cmocka_unit_test(listen_addresses),
+        cmocka_unit_test(listen_protocols),
         cmocka_unit_test(help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

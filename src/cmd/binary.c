@@ -287,8 +287,3 @@ enum cmd_rc cmd_bin_sasl(struct cmd_ctx *ctx, struct proto_request *req)
 {
     return answer_status(ctx, req, PROTO_STATUS_UNKNOWN);
 }
-
-enum cmd_rc cmd_bin_stat(struct cmd_ctx *ctx, struct proto_request *req)
-{
-    return answer_status(ctx, req, PROTO_STATUS_UNKNOWN); /* until statistics come as packets */
-}

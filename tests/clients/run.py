@@ -104,11 +104,11 @@ def tools_aslap(server):
     check(re.search(r"verify_failed: 0\b", output), output)
 
 
-def capable(server):
-    """memccapable -a: names go to stdout, followed by [pass] unless the test failed"""
-    done = subprocess.run([need("memccapable"), "-h", "127.0.0.1", "-p", str(server.port), "-a"],
+def capable(server, flag, protocol):
+    """memccapable: names go to stdout, followed by [pass] unless the test failed"""
+    done = subprocess.run([need("memccapable"), "-h", "127.0.0.1", "-p", str(server.port), flag],
                           capture_output=True, timeout=TIMEOUT_S)
-    results = re.findall(r"(ascii [a-z]+(?: noreply)?)\s*(\[pass\])?", done.stdout.decode())
+    results = re.findall(rf"({protocol} [a-z]+(?: noreply)?)\s*(\[pass\])?", done.stdout.decode())
     failed = {name for name, passed in results if not passed}
     check(len(results) >= 27, done.stdout.decode())
     check(not failed, f"failed: {sorted(failed)}")
@@ -123,7 +123,8 @@ CHECKS = {
     "libmemcached asking": tools_ask,
     "memcslap": tools_slap,
     "memcaslap": tools_aslap,
-    "memccapable -a": capable,
+    "memccapable -a": lambda server: capable(server, "-a", "ascii"),
+    "memccapable -b": lambda server: capable(server, "-b", "binary"),
 }
 
 

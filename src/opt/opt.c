@@ -232,6 +232,25 @@ static void together_check(struct opt_parse *parse)
     opts->stats_detail = given(parse, 'D');
 }
 
+static bool protocol_force(struct opt_parse *parse, const char *protocol)
+{
+    return opt_value_set(parse, row_by_letter('B'), protocol);
+}
+
+/* Nobody comes in by a way on which nobody can log in. */
+static bool login_check(struct opt_parse *parse)
+{
+    const struct opts *opts = parse->opts;
+    if (opts->auth_file == NULL)
+        return true;
+    if (opts->udp_port != 0)
+        return opt_refuse(parse, EX_USAGE, "-Y: there are no logins by UDP; allowed: -U 0");
+    if (given(parse, 'B') && strcmp(opts->protocol, "ascii") != 0)
+        return opt_refuse(parse, EX_USAGE,
+                          "-Y allows the text protocol alone; allowed: -B ascii, or no -B");
+    return protocol_force(parse, "ascii");
+}
+
 /* ── interface ────────────────────────────────────────────────────────────────────────────── */
 
 int opt_init(struct opts *opts)
@@ -274,4 +293,6 @@ void opt_parse(struct opts *opts, int argc, char *const argv[], struct opt_resul
         if (!arg_parse(&parse, text, &args))
             return;
     together_check(&parse);
+    if (ret_result->action == OPT_RUN)
+        (void)!login_check(&parse);
 }

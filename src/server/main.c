@@ -3,6 +3,7 @@
  * Start order (memcached's): parse, limits, user, background, memory, threads, sockets, pid file.
  * Sockets and files are therefore opened as the target user.
  * SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,9 +58,10 @@ static void signals_forget(void)
 static int serve(struct server *server, const struct opts *opts)
 {
     char error[SERVER_ERROR_BYTES];
-    if (server_init(server, opts, error) != 0) {
+    const int init_rc = server_init(server, opts, error);
+    if (init_rc != 0) {
         log_line(LOG_ERROR, "%s", error);
-        return PROCESS_OS;
+        return init_rc == -EKEYREJECTED ? PROCESS_BAD_VALUE : PROCESS_OS;
     }
     signals_handle(server);
     if (opts->lock_memory)

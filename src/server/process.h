@@ -13,6 +13,7 @@
 #include "net/net.h"
 
 enum {
+    PROCESS_BAD_VALUE = 1, /* an option's value, or what it names, cannot be used */
     PROCESS_FAILED = 1,
     PROCESS_USAGE = 64,   /* EX_USAGE: what was asked for makes no sense */
     PROCESS_NO_USER = 67, /* EX_NOUSER */

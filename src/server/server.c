@@ -7,7 +7,30 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "gate/gate.h"
 #include "server/confine.h"
+
+static void users_tell(const struct server *server)
+{
+    const size_t count = gate_user_count(server->gate);
+    if (count == 0)
+        log_line(LOG_ERROR, "warning: no users, so nobody can log in");
+    else
+        log_line(LOG_INFO, "users who may log in: %zu", count);
+}
+
+static int gate_init(struct server *server, char *error)
+{
+    const struct opts *opts = server->opts;
+    if (opts->auth_file == NULL)
+        return 0;
+    const struct gate_config config = {.files = {opts->auth_file}, .slots = opts->threads};
+    const int rc = gate_new(&config, &server->gate, error);
+    if (rc != 0)
+        return rc == -ENOMEM ? rc : -EKEYREJECTED;
+    users_tell(server);
+    return 0;
+}
 
 static int workers_init(struct server *server)
 {
@@ -29,6 +52,8 @@ static int workers_init(struct server *server)
             rc = worker_init(&server->workers[i], &model, (const struct net *const *)&server->net);
         if (rc != 0)
             return rc;
+        server->workers[i].index = i;
+        server->workers[i].gate = server->gate;
         server->net_workers[i] =
             (struct net_worker_config){.arg = &server->workers[i], .stats = model.stats};
         server->worker_count++;
@@ -116,7 +141,9 @@ int server_init(struct server *server, const struct opts *opts, char *ret_error)
 {
     *server = (struct server){.opts = opts};
     ret_error[0] = '\0';
-    int rc = memory_open(server, ret_error);
+    int rc = gate_init(server, ret_error);
+    if (rc == 0)
+        rc = memory_open(server, ret_error);
     if (rc == 0)
         rc = stat_registry_new(&server->stats);
     if (rc == 0)
@@ -150,8 +177,14 @@ void server_stop(struct server *server, bool graceful)
 
 void server_reload(struct server *server)
 {
-    (void)server;
     log_line(LOG_INFO, "reloading");
+    if (server->gate != NULL) {
+        char error[GATE_ERROR_BYTES];
+        if (gate_reload(server->gate, error) == 0)
+            users_tell(server);
+        else
+            log_line(LOG_ERROR, "the users stay as they were: %s", error);
+    }
 }
 
 void server_fini(struct server *server)
@@ -166,6 +199,7 @@ void server_fini(struct server *server)
     free(server->addresses);
     free(server->hosts);
     cmd_prefixes_fini(&server->prefixes);
+    gate_free(server->gate);
     stat_registry_free(server->stats);
     memory_save(server); /* nobody uses it any more */
     store_free(server->store);

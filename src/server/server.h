@@ -15,6 +15,7 @@ struct server {
     const struct opts *opts;
     struct store *store;
     struct stat_registry *stats;
+    struct gate *gate; /* who may log in; NULL: nobody has to */
     struct cmd_prefixes prefixes;
     struct session_worker *workers;
     struct net_worker_config *net_workers; /* ...and how net knows them */
@@ -33,7 +34,7 @@ struct server {
 enum { SERVER_ERROR_BYTES = 512 };
 
 /* Build everything and open the sockets. Returns 0 or -errno with a line in
- * ret_error[SERVER_ERROR_BYTES].
+ * ret_error[SERVER_ERROR_BYTES]; -EKEYREJECTED: the credentials cannot be used.
  * Owns: server_free(), also after a failure. */
 MUST_USE int server_init(struct server *server, const struct opts *opts, char *ret_error);
 /* Serve until server_stop(). Returns 0 or -errno. */

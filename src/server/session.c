@@ -3,6 +3,7 @@
 
 #include "proto/binary.h"
 #include "proto/text.h"
+#include "server/login.h"
 #include "server/transfer.h"
 
 enum parsed { PARSED, PARSED_PART, PARSED_LARGE, PARSED_LAST };
@@ -49,6 +50,8 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
     struct cmd_ctx *cmd = &worker->cmd;
     struct proto_request *batch = worker->batch;
     cmd->out = io->out;
+    if (login_wanted(worker, io))
+        return login_run(worker, io);
     if (*self != NULL)
         return transfer_resume(worker, self, io);
     if (UNLIKELY((*io->note & (SESSION_TEXT | SESSION_BINARY)) == 0))

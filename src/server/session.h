@@ -17,10 +17,13 @@
 
 enum { SESSION_BATCH = 32 }; /* requests whose cache lines are fetched together */
 
+struct gate;
+
 /* What a connection's note (net_io.note) remembers, also while it has no session. */
 enum {
-    SESSION_TEXT = 1,   /* speaks text; neither this nor BINARY: nothing has arrived yet */
-    SESSION_BINARY = 2, /* speaks binary */
+    SESSION_TEXT = 1,       /* speaks text; neither this nor BINARY: nothing has arrived yet */
+    SESSION_BINARY = 2,     /* speaks binary */
+    SESSION_USER_SHIFT = 2, /* the bits above: who has logged in (gate_check); 0: nobody */
 };
 
 /* What a worker keeps for the sessions that it serves, one at a time. */
@@ -29,6 +32,8 @@ struct session_worker {
     bool online;                  /* see worker.h */
     const struct net *const *net; /* tells of the listener that a connection came by */
     enum opt_protocol protocol;   /* of listeners that do not say */
+    unsigned index;
+    struct gate *gate; /* who may log in; NULL: everybody may do everything */
     struct proto_request batch[SESSION_BATCH];
     size_t ends[SESSION_BATCH]; /* where each request ends in the input */
 };

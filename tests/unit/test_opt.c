@@ -202,6 +202,8 @@ static const struct {
     {"-f nan", 1, "-f, --slab-growth-factor: 'nan' is not a number; allowed: 1.0001..1000000"},
     {"-D ab", 1, "-D: 'ab' is not one character; allowed: one character"},
     {"-B udp", 64, "-B, --protocol: 'udp' is unknown; allowed: auto|ascii|binary"},
+    {"-Y f -B auto", 64, "-Y allows the text protocol alone; allowed: -B ascii, or no -B"},
+    {"-B auto -Y f", 64, "-Y allows the text protocol alone; allowed: -B ascii, or no -B"},
     {"-l a:b", 1,
      "-l, --listen: 'a:b' is no address; allowed: HOST, HOST:PORT, [IPv6]:PORT, *; several "
      "with commas"},

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Logins: -Y, what may be done before, files of users, reloads."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+import harness
+
+UNAUTHENTICATED = b"CLIENT_ERROR unauthenticated\r\n"
+FAILED = b"CLIENT_ERROR authentication failure\r\n"
+STORED = b"STORED\r\n"
+
+
+def login(user=b"foo", password=b"bar", line=b"set auth 0 0 %d\r\n"):
+    token = user + b" " + password
+    return line % len(token) + token + b"\r\n"
+
+
+@pytest.fixture
+def users(tmp_path):
+    """A file of users; the server may be another user than we."""
+    os.chmod(tmp_path, 0o755)
+    path = tmp_path / "users"
+    path.write_bytes(b"foo:bar\nzoo:bear\r\nfoo:old")
+    return path
+
+
+@pytest.fixture
+def guarded(users, reference):
+    if reference:
+        pytest.skip("1.6.18 loses answers and waits where newer releases refuse")
+    with harness.Server("-t", "1", "-Y", users) as server:
+        yield server
+
+
+def counted(server, user=b"foo", password=b"bar"):
+    """(auth_cmds, auth_errors), less our own login."""
+    with server.connect() as conn:
+        conn.ask(login(user, password), STORED)
+        stats = conn.stats()
+        return int(stats["auth_cmds"]) - 1, int(stats["auth_errors"])
+
+
+# ── text ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("request_", [
+    login(), login(b"zoo", b"bear"), login(b"foo", b"old"),
+    login(line=b"set anything at all %d noreply\r\n"), login(line=b"set a 0 0 %d\n"),
+])
+def test_login(guarded, request_):
+    with guarded.connect() as conn:
+        conn.ask(request_, STORED)
+        conn.ask(b"set a 0 0 1\r\nx\r\nget a auth\r\n", b"STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n")
+        conn.ask(b"nonsense\r\n", b"ERROR\r\n")
+    assert counted(guarded) == (1, 0)
+
+
+@pytest.mark.parametrize("request_, answer", [
+    (login(b"foo", b"bear"), FAILED),
+    (login(b"foo", b"ba"), FAILED),
+    (login(b"foo", b"barr"), FAILED),
+    (login(b"bar", b"foo"), FAILED),
+    (login(b"nobody", b"bar"), FAILED),
+    (login(b"foo:bar", b"x"), FAILED),
+    (b"set a 0 0 3\r\nfoo\r\n", b"CLIENT_ERROR bad authentication token format\r\n"),
+    (b"set a 0 0 0\r\n\r\n", b"CLIENT_ERROR bad authentication token format\r\n"),
+    (b"set a 0 0 7\r\nfoo bar\n\r", b"CLIENT_ERROR bad command line termination\r\n"),
+    (b"set a 0 0 16385\r\n", b"CLIENT_ERROR auth token too long\r\n"),
+    (b"set a 0 0 99999999999999999999\r\n", UNAUTHENTICATED),
+    (b"set a 0 0 16384\r\n" + b"a" * 16384 + b"\r\n",
+     b"CLIENT_ERROR bad authentication token format\r\n"),
+    (login(b"u" * 8000, b"p" * 8383), FAILED),
+])
+def test_failure_leaves_nothing(guarded, request_, answer):
+    with guarded.connect() as conn:
+        for _ in range(3):
+            conn.ask(request_, answer)
+            conn.ask(b"get a b\r\n", UNAUTHENTICATED)
+        conn.ask(request_ + b"version\r\n", answer + UNAUTHENTICATED)
+        conn.ask(login() + b"get a\r\n", b"STORED\r\nEND\r\n")
+    tries = 4 * (answer == FAILED)
+    assert counted(guarded) == (tries + 1, tries)
+
+
+@pytest.mark.parametrize("request_", [
+    b"\n", b"\r\n", b"quit\r\n", b"mn\r\n", b"get a\n", b"x" * 2049, b"x" * 3000 + b"\r\n",
+    b"set a 0 0 7" + b" " * 2048,
+])
+def test_not_worth_an_answer(guarded, request_):
+    with guarded.connect() as conn:
+        conn.send(request_)
+        conn.expect_close()
+
+
+def test_behind_a_login_in_one_packet(guarded):
+    with guarded.connect() as conn:
+        conn.ask(b"get a\r\n" + login(b"foo", b"no") + login() +
+                 b"set k 0 0 1\r\nx\r\nget k\r\nmn\r\n",
+                 UNAUTHENTICATED + FAILED + STORED +
+                 STORED + b"VALUE k 0 1\r\nx\r\nEND\r\nMN\r\n")
+
+
+def test_logged_in_the_login_is_a_plain_set(guarded):
+    with guarded.connect() as conn:
+        conn.ask(login() + login(b"a", b"b") + b"get auth\r\n",
+                 STORED + STORED + b"VALUE auth 0 3\r\na b\r\nEND\r\n")
+    assert counted(guarded) == (1, 0)
+
+
+def test_cut_at_every_byte(guarded):
+    """In two packets at each place, and once byte by byte; the barrier has logged in as well."""
+    barrier = guarded.connect()
+    barrier.ask(login(), STORED)
+    whole = login(b"foo", b"nono") + b"version\r\n" + login() + b"mn\r\n"
+    answer = FAILED + UNAUTHENTICATED + STORED + b"MN\r\n"
+    for cut in range(1, len(whole)):
+        with guarded.connect() as conn:
+            conn.send(whole[:cut])
+            barrier.ask(b"mn\r\n", b"MN\r\n")
+            conn.send(whole[cut:])
+            conn.expect(answer)
+    with guarded.connect() as conn:
+        for i in range(len(whole)):
+            conn.send(whole[i:i + 1])
+            barrier.ask(b"mn\r\n", b"MN\r\n")
+        conn.expect(answer)
+    barrier.close()
+
+
+def words():
+    """Every command's word, from the table, and what it could be followed by."""
+    rows = (harness.ROOT / "src/tbl/commands.def").read_text()
+    found = re.findall(r'^COMMAND\(\w+,\s*"(\w+)"', rows, re.M)
+    assert len(found) > 20
+    return [word.encode() for word in found]
+
+
+def test_no_command_before_the_login(guarded):
+    """Any verb in several forms: one refusal per line of 6 characters or more, else the end."""
+    lines = [word + tail for word in words() for tail in
+             (b"", b" a", b" a 0 0 1", b" a 0 0 1 noreply", b" settings", b" a v q k O1")]
+    with guarded.connect() as other:
+        other.ask(login(), STORED)
+        other.ask(b"set a 0 0 1\r\nx\r\n", STORED)
+        for line in lines:
+            if line.startswith(b"set a 0 0 1"):
+                continue
+            with guarded.connect() as conn:
+                conn.send(line + b"\r\n")
+                if len(line) + 1 >= 6:
+                    conn.expect(UNAUTHENTICATED)
+                    conn.send(b"\n")
+                conn.expect_close()
+        other.ask(b"get a\r\n", b"VALUE a 0 1\r\nx\r\nEND\r\n")
+        assert other.stats()["auth_errors"] == "0"
+
+
+def test_unix_socket_wants_a_login(users, tmp_path):
+    with harness.Server("-Y", users, unix=str(tmp_path / "socket")) as server:
+        with server.connect() as conn:
+            conn.ask(b"version\r\n", UNAUTHENTICATED)
+            conn.ask(login(), STORED)
+
+
+def test_idle_connection_stays_logged_in(guarded):
+    conns = [guarded.connect() for _ in range(20)]
+    for conn in conns:
+        conn.ask(login(), STORED)
+    for conn in conns:
+        conn.ask(b"mn\r\n", b"MN\r\n")
+        conn.close()
+    with guarded.connect() as conn:  # the place of one that was
+        conn.ask(b"version\r\n", UNAUTHENTICATED)
+
+
+# ── files ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def refused(*args, **environment):
+    """(exit status, stderr) of a start that must fail."""
+    done = subprocess.run(
+        harness.command(harness.BINARY, "-p", "-1", "-l", "127.0.0.1", *args),
+        env={**os.environ, **environment}, capture_output=True, text=True, timeout=20)
+    assert done.stdout == ""
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("text, line, why", [
+    (b"foo", 1, "no ':'"), (b"a:b\n\n", 2, "empty"), (b"a:b\n:x\n", 2, "no user"),
+    (b"a:b\nc:d\nsecret:\n", 3, "no password"), (b"secret\0:x\n", 1, "NUL"),
+    (b"u" * 256 + b":x", 1, "255"), (b"u:" + b"p" * 1025, 1, "1024"),
+])
+def test_malformed_file_stops_the_start(users, text, line, why, reference):
+    if reference:
+        pytest.skip("other texts")
+    users.write_bytes(text)
+    status, errors = refused("-Y", users)
+    assert status == 1
+    assert str(users) in errors and f"line {line}" in errors and why in errors
+    assert "secret" not in errors
+
+
+def test_missing_file_stops_the_start(tmp_path):
+    status, errors = refused("-Y", tmp_path / "none")
+    assert status == 1 and "none" in errors and "No such file" in errors
+
+
+def test_empty_file_lets_nobody_in(users, reference):
+    if reference:
+        pytest.skip("says nothing")
+    users.write_bytes(b"")
+    with harness.Server("-Y", users) as server:
+        assert "nobody can log in" in server.errors()
+        with server.connect() as conn:
+            conn.ask(login(), FAILED)
+
+
+def test_ten_thousand_users(users, reference):
+    if reference:
+        pytest.skip("8 at most")
+    users.write_bytes(b"".join(b"user%d:pass%d\n" % (i, i) for i in range(10000)))
+    with harness.Server("-Y", users) as server, server.connect() as conn:
+        for i in (0, 1, 4999, 9998, 9999):
+            with server.connect() as other:
+                other.ask(login(b"user%d" % i, b"pass%d" % (i + 1)), FAILED)
+                other.ask(login(b"user%d" % i, b"pass%d" % i), STORED)
+        conn.ask(login(b"user10000", b"pass10000"), FAILED)
+
+
+@contextlib.contextmanager
+def reloading(server, says):
+    """Send SIGHUP at the end and wait for the line about it."""
+    before = server.errors().count(says)
+    yield
+    server.process.send_signal(signal.SIGHUP)
+    harness.until(lambda: server.errors().count(says) > before)
+
+
+def opens(server, user, password):
+    with server.connect() as conn:
+        conn.send(login(user, password))
+        return conn.line() == b"STORED"
+
+
+def test_reload(users, reference):
+    if reference:
+        pytest.skip("other texts")
+    with harness.Server("-v", "-Y", users) as server, server.connect() as conn:
+        conn.ask(login(), STORED)
+        with reloading(server, "users who may log in: 3"):
+            users.write_bytes(b"new:1\nfoo:changed\nthird:3\n")
+        assert opens(server, b"new", b"1") and opens(server, b"foo", b"changed")
+        assert not opens(server, b"foo", b"bar") and not opens(server, b"zoo", b"bear")
+        conn.ask(b"mn\r\n", b"MN\r\n")  # who is in stays in
+        with reloading(server, f"malformed entry in {users}, line 2"):
+            users.write_bytes(b"foo:bar\nsecret\n")
+        assert "the users stay as they were" in server.errors()
+        assert opens(server, b"new", b"1") and not opens(server, b"foo", b"bar")
+        with reloading(server, f"could not open {users}"):
+            users.unlink()
+        assert opens(server, b"new", b"1")
+        with reloading(server, "users who may log in: 1"):
+            users.write_bytes(b"foo:bar\n")
+        assert opens(server, b"foo", b"bar") and not opens(server, b"new", b"1")
+        assert "secret" not in server.errors()
+
+
+# ── options ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_settings(guarded, users):
+    with guarded.connect() as conn:
+        conn.ask(login(), STORED)
+        settings = conn.stats(b"settings")
+    assert settings["auth_enabled_ascii"] == str(users)
+    assert settings["auth_enabled_sasl"] == "no"
+    assert settings["binding_protocol"] == "ascii"
+
+
+@pytest.mark.parametrize("args", [("-B", "auto"), ("-B", "binary")])
+def test_combinations_refused(users, args):
+    status, errors = refused("-Y", users, *args)
+    assert status == 64 and errors

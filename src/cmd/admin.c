@@ -1,4 +1,5 @@
-/* version quit flush_all verbosity cache_memlimit shutdown; the test build's debugtime.
+/* version quit flush_all verbosity cache_memlimit shutdown refresh_certs; the test build's
+ * debugtime.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "base/clock.h"
 #include "cmd/cmd_priv.h"
@@ -76,6 +77,17 @@ enum cmd_rc cmd_shutdown(struct cmd_ctx *ctx, struct proto_request *req)
     if (ctx->server != NULL && ctx->server->shutdown != NULL)
         ctx->server->shutdown(ctx->server_arg, graceful);
     return CMD_CLOSE;
+}
+
+enum cmd_rc cmd_refresh_certs(struct cmd_ctx *ctx, struct proto_request *req)
+{
+    char error[CMD_ERROR_BYTES] = "Error TLS not enabled";
+    if (ctx->server != NULL && ctx->server->certs_refresh != NULL &&
+        ctx->server->certs_refresh(ctx->server_arg, error))
+        return cmd_answer(ctx, req, PROTO_REPLY_OK);
+    out_put_str(ctx->out, error);
+    out_put_str(ctx->out, "\r\n");
+    return CMD_OK;
 }
 
 #ifdef MATTE_TEST_BUILD

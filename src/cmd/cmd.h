@@ -29,6 +29,7 @@ struct cmd_prefixes; /* cmd/prefix.h */
 enum {
     CMD_OUT_BYTES_MAX = 256 * 1024, /* high-water mark of pending answers, blobs included */
     CMD_KEYS_CHUNK = 32,            /* keys of a multiget that are prefetched together */
+    CMD_ERROR_BYTES = 512,          /* a line of an error of the server */
     CMD_COPY_BYTES_MAX = 16 * 1024, /* larger values are sent from where they lie */
 };
 
@@ -47,6 +48,9 @@ struct cmd_server_ops {
 #ifdef MATTE_TEST_BUILD
     bool (*misbehave)(void *arg, struct bytes what); /* true: it was possible */
 #endif
+    /* Read the certificates again. Returns false with a line that begins with "Error" in
+     * ret_error[CMD_ERROR_BYTES]; untouched when there is no TLS. */
+    bool (*certs_refresh)(void *arg, char *ret_error);
 };
 
 #define CMD_VERSION "1.6.45" /* the release whose answers we give */

@@ -7,7 +7,8 @@
  *                                            └─► no: the rest is `pending`, └─► NET_CLOSE: close
  *                                                nothing else happens until EPOLLOUT
  *
- * All input passes through conn_recv(), all output through conn_sendv().
+ * All input passes through conn_recv(), all output through conn_sendv(); there, TLS comes in
+ * between (tls_conn.c).
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <stdlib.h>
@@ -36,6 +37,8 @@ void net_conn_close(struct net_worker *worker, struct net_conn *conn)
         free(conn->pending);
     }
     out_reset(&worker->out);
+    if (UNLIKELY(conn->secure))
+        net_tls_close(conn);
     stat_sub(worker->stats, STAT_CURR_CONNECTIONS, 1);
     atomic_fetch_sub_explicit(&worker->conns, 1, memory_order_relaxed);
     const int fd = conn->fd;
@@ -55,6 +58,8 @@ void net_conn_close(struct net_worker *worker, struct net_conn *conn)
 static ssize_t conn_recv(struct net_worker *worker, struct net_conn *conn, struct iovec *iov,
                          size_t count)
 {
+    if (UNLIKELY(conn->secure))
+        return net_tls_recv(worker, conn, iov, count);
     size_t room = 0;
     for (size_t i = 0; i < count; i++)
         room += iov[i].iov_len;
@@ -172,6 +177,8 @@ static bool receive_value(struct net_worker *worker, struct net_conn *conn)
 static ssize_t conn_sendv(struct net_worker *worker, struct net_conn *conn, struct iovec *iov,
                           size_t count)
 {
+    if (UNLIKELY(conn->secure))
+        return net_tls_sendv(worker, conn, iov, count);
     const struct msghdr msg = {.msg_iov = iov, .msg_iovlen = count};
     const ssize_t sent = count == 1 ? send(conn->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
                                     : sendmsg(conn->fd, &msg, MSG_NOSIGNAL);
@@ -201,9 +208,8 @@ static bool out_send(struct net_worker *worker, struct net_conn *conn, struct ou
     return true;
 }
 
-/* Ask epoll to tell when the socket has room again; from the first time on it always does. (Not
- * from the start: on a unix socket every read of the peer would be an event.) */
-static bool watch_out(struct net_worker *worker, struct net_conn *conn)
+/* (Not from the start: on a unix socket every read of the peer would be an event.) */
+bool net_conn_watch_out(struct net_worker *worker, struct net_conn *conn)
 {
     if (conn->watch_out)
         return true;
@@ -225,7 +231,7 @@ static bool pending_keep(struct net_worker *worker, struct net_conn *conn)
     stat_inc(worker->stats, STAT_RESPONSE_OBJ_COUNT);
     stat_add(worker->stats, STAT_RESPONSE_OBJ_BYTES, conn->pending->cap);
     state_set(conn, NET_STATE_WRITE);
-    return watch_out(worker, conn);
+    return net_conn_watch_out(worker, conn);
 }
 
 /* Send the worker's answers. Returns false when the connection is closed or cannot go on now. */

@@ -27,7 +27,7 @@ enum {
 
 /* ── opening ──────────────────────────────────────────────────────────────────────────────── */
 
-static int listener_add(struct net *net, int fd, int family)
+static int listener_add(struct net *net, int fd, int family, enum net_tls_mode tls)
 {
     if (net->listener_count > UINT8_MAX)
         return -E2BIG;
@@ -39,7 +39,8 @@ static int listener_add(struct net *net, int fd, int family)
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = net->listener_count};
     if (epoll_ctl(net->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
         return -errno;
-    listeners[net->listener_count++] = (struct net_listener){.fd = fd, .family = family};
+    listeners[net->listener_count++] =
+        (struct net_listener){.fd = fd, .family = family, .tls = tls};
     return 0;
 }
 
@@ -97,10 +98,12 @@ static int port_of(int fd)
     return net_addr_port((const struct sockaddr *)&addr);
 }
 
-/* Open one address. `*any_port` is what the kernel chose for an earlier one, so that all addresses
- * of a server on "any free port" share it where that is possible. */
-static int info_open(struct net *net, const struct addrinfo *info, bool any, int *any_port)
+/* Open one of the addresses that a name has. `*any_port` is what the kernel chose for an earlier
+ * one, so that all addresses of a server on "any free port" share it where that is possible. */
+static int info_open(struct net *net, const struct addrinfo *info,
+                     const struct net_address *address, int *any_port)
 {
+    const bool any = address->port == 0;
     int fd = -1;
     if (any && *any_port != 0) {
         net_addr_port_set(info->ai_addr, *any_port);
@@ -113,7 +116,7 @@ static int info_open(struct net *net, const struct addrinfo *info, bool any, int
         return fd;
     if (any)
         *any_port = port_of(fd);
-    const int rc = listener_add(net, fd, info->ai_family);
+    const int rc = listener_add(net, fd, info->ai_family, address->tls);
     if (rc != 0)
         close(fd);
     return rc;
@@ -136,7 +139,7 @@ static int address_open(struct net *net, const struct net_address *address, int 
     int rc = 0;
     size_t opened = 0;
     for (const struct addrinfo *info = infos; info != NULL; info = info->ai_next) {
-        const int info_rc = info_open(net, info, address->port == 0, any_port);
+        const int info_rc = info_open(net, info, address, any_port);
         opened += info_rc == 0;
         if (info_rc != 0)
             rc = info_rc;
@@ -166,7 +169,7 @@ static int unix_open(struct net *net, char *error)
         const mode_t mask = umask((mode_t)(~net->config.unix_mask & 0777));
         const int fd = socket_open(net, (struct sockaddr *)&addr, sizeof(addr));
         (void)umask(mask);
-        rc = fd < 0 ? fd : listener_add(net, fd, AF_UNIX);
+        rc = fd < 0 ? fd : listener_add(net, fd, AF_UNIX, NET_TLS_OFF);
         if (rc != 0 && fd >= 0)
             close(fd);
     }
@@ -289,6 +292,7 @@ static void hand_out(struct net *net, int fd, const struct net_listener *listene
     conn->want = NET_MORE;
     conn->readable = conn->hangup = conn->queued = conn->watch_out = false;
     conn->local = listener->family == AF_UNIX;
+    conn->secure = listener->tls != NET_TLS_OFF;
     conn->listener = (uint8_t)(listener - net->listeners);
     conn->note = 0;
     atomic_store_explicit(&conn->worker, (uint16_t)worker->index, memory_order_relaxed);
@@ -298,6 +302,7 @@ static void hand_out(struct net *net, int fd, const struct net_listener *listene
     conn->pending = NULL;
     conn->session = NULL;
     conn->ready_next = NULL;
+    conn->tls = NULL;
     atomic_store_explicit(&conn->last_s, clock_now_s(), memory_order_relaxed);
     atomic_store_explicit(&conn->state, NET_STATE_WAIT, memory_order_release);
     const uint32_t used = atomic_load_explicit(&net->fds_used, memory_order_relaxed);
@@ -319,10 +324,11 @@ static void hand_out(struct net *net, int fd, const struct net_listener *listene
     close(fd);
 }
 
-static void refuse(struct net *net, int fd)
+/* Plain words on a port with TLS would be taken for a broken handshake: there, only the end. */
+static void refuse(struct net *net, int fd, const struct net_listener *listener)
 {
     stat_inc(net->config.stats, STAT_REJECTED_CONNECTIONS);
-    if (net->config.refusal != NULL)
+    if (net->config.refusal != NULL && listener->tls == NET_TLS_OFF)
         (void)send(fd, net->config.refusal, strlen(net->config.refusal),
                    MSG_NOSIGNAL | MSG_DONTWAIT);
     close(fd);
@@ -346,7 +352,7 @@ static void accept_some(struct net *net, const struct net_listener *listener)
             continue; /* that client has gone already */
         }
         if (is_full(net) || (uint32_t)fd >= net->conns_cap)
-            refuse(net, fd);
+            refuse(net, fd, listener);
         else
             hand_out(net, fd, listener);
     }

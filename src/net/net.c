@@ -84,6 +84,10 @@ int net_new(const struct net_config *config, struct net **ret_net, char *ret_err
     memset(net, 0, sizeof(*net));
     net->config = *config;
     net->epoll_fd = net->wake_fd = -1;
+    net->sweep_every_s = config->idle_timeout_s;
+    if (config->tls != NULL &&
+        (net->sweep_every_s == 0 || net->sweep_every_s > NET_TLS_HANDSHAKE_S))
+        net->sweep_every_s = NET_TLS_HANDSHAKE_S;
     int rc = conns_map(net);
     if (rc == 0)
         rc = workers_init(net);

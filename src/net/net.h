@@ -7,6 +7,8 @@
  *                           ▲                                     │ the socket is full:
  *                           └── nothing is read or run meanwhile ─┘ the rest waits
  *
+ * Of a listener with TLS, recv and send mean those of the records (net/tls.h).
+ *
  * What happens to the bytes is up to `struct net_ops`. The smallest server answers each line:
  *
  *     static enum net_rc run(void *worker, void **session, struct net_io *io)
@@ -35,6 +37,7 @@
 #include "base/attr.h"
 #include "base/bytes.h"
 #include "base/out.h"
+#include "net/tls.h"
 
 struct stat_block;
 
@@ -91,6 +94,7 @@ struct net_address {
     const char *host; /* name or address; NULL: all of this machine */
     int32_t port;     /* 0: any free one */
     uint8_t tag;      /* the caller's own: net_listener_get() tells it */
+    enum net_tls_mode tls;
 };
 
 struct net_worker_config {
@@ -104,6 +108,7 @@ struct net_config {
     size_t address_count;
     const char *unix_path; /* NULL: none */
     unsigned unix_mask;    /* its permission bits */
+    struct net_tls *tls;   /* NULL: no address has TLS */
     const struct net_worker_config *workers;
     unsigned worker_count;
     struct stat_block *stats; /* the listener's */

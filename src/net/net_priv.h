@@ -24,8 +24,9 @@
 #include "stat/stat.h"
 
 enum {
-    NET_EVENTS = 128, /* events per epoll_wait */
-    NET_IOVECS = 256, /* pieces per sendmsg */
+    NET_TLS_HANDSHAKE_S = 10, /* from accept to the first byte, and from there to the end */
+    NET_EVENTS = 128,         /* events per epoll_wait */
+    NET_IOVECS = 256,         /* pieces per sendmsg */
 };
 
 struct net_buf {
@@ -57,6 +58,7 @@ struct net_conn {          /* one cache line */
     bool queued : 1;       /* in the worker's ready list */
     bool watch_out : 1;    /* epoll reports EPOLLOUT, too */
     bool local : 1;        /* a unix socket */
+    bool secure : 1;       /* came by a listener with TLS */
     uint8_t listener;      /* index in net->listeners */
     _Atomic uint16_t worker;
     uint16_t note; /* the ops' own */
@@ -67,7 +69,9 @@ struct net_conn {          /* one cache line */
     struct out *pending; /* answers that the socket did not take yet; NULL when there are none */
     void *session;
     struct net_conn *ready_next;
+    struct net_tls_conn *tls; /* NULL until the first bytes of a handshake */
 };
+_Static_assert(sizeof(struct net_conn) == CACHE_LINE_BYTES, "stay on one cache line");
 
 struct net_worker {
     struct net *net;
@@ -80,8 +84,10 @@ struct net_worker {
     struct net_conn *ready_first, *ready_last;
     struct out out; /* answers of the connection being served */
     struct net_pool pool;
-    unsigned napi_id;           /* the listener's: the queue that it serves; 0: none yet */
-    uint32_t sweep_fd, sweep_s; /* idle sweep: where it goes on, when it was last */
+    unsigned napi_id;    /* the listener's: the queue that it serves; 0: none yet */
+    uint8_t *tls_gather; /* small answers become one record here; NULL without TLS */
+    size_t tls_gather_cap;
+    uint32_t sweep_fd, sweep_s; /* sweep: where it goes on, when it was last */
     pthread_t thread;
     bool started;
     /* Connections of this worker: the listener adds, the worker subtracts. Relaxed, it only guides
@@ -93,6 +99,7 @@ struct net_listener {
     int fd;
     int family;
     uint8_t tag; /* of its net_address */
+    enum net_tls_mode tls;
 };
 
 struct net {
@@ -103,6 +110,7 @@ struct net {
         fds_used; /* slots below this have been used; relaxed, slots tell their own state */
     struct net_listener *listeners;
     size_t listener_count;
+    uint32_t sweep_every_s; /* the shortest time that a client may take; 0: there is no limit */
     struct net_worker *workers;
     int epoll_fd, wake_fd; /* the listener's */
     /* The end is near: release by net_stop(), acquire by the loops. */
@@ -128,6 +136,19 @@ void net_worker_queue(struct net_worker *worker, struct net_conn *conn);
 /* conn.c */
 void net_conn_serve(struct net_worker *worker, struct net_conn *conn);
 void net_conn_close(struct net_worker *worker, struct net_conn *conn);
+/* Ask epoll to tell when the socket has room again; from the first time on it always does. */
+bool net_conn_watch_out(struct net_worker *worker, struct net_conn *conn);
+
+/* tls_conn.c: as conn_recv() and conn_sendv() in conn.c; the pieces of `iov` may be changed. */
+ssize_t net_tls_recv(struct net_worker *worker, struct net_conn *conn, const struct iovec *iov,
+                     size_t count);
+ssize_t net_tls_sendv(struct net_worker *worker, struct net_conn *conn, struct iovec *iov,
+                      size_t count);
+size_t net_tls_gather_bytes(const struct net_tls *tls);
+/* Say good-bye as far as that is possible at once. */
+void net_tls_close(struct net_conn *conn);
+/* Does the handshake of a secure connection take too long? */
+bool net_tls_is_late(const struct net_conn *conn, uint32_t now_s);
 
 /* addr.c */
 void net_addr_format(const struct sockaddr *addr, socklen_t len, char *ret_text);

@@ -1,18 +1,26 @@
 /* A worker's event loop.
  *
- *     ┌─► ops.sleep ─► epoll_wait ─► ops.turn ─► events ─► ready list ─► idle sweep ─┐
- *     └──────────────────────────────────────────────────────────────────────────────┘
+ *     ┌─► ops.sleep ─► epoll_wait ─► ops.turn ─► events ─► ready list ─► sweep ─┐
+ *     └─────────────────────────────────────────────────────────────────────────┘
  *
  * Edge-triggered: epoll tells once that something came. Who had to stop before all of it was
  * served, because others wait (-R), is in the ready list.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "net/net_priv.h"
+
+static bool tls_gather_init(struct net_worker *worker)
+{
+    worker->tls_gather_cap = net_tls_gather_bytes(worker->net->config.tls);
+    worker->tls_gather = malloc(worker->tls_gather_cap);
+    return worker->tls_gather != NULL;
+}
 
 int net_worker_init(struct net_worker *worker, struct net *net, unsigned index)
 {
@@ -23,6 +31,8 @@ int net_worker_init(struct net_worker *worker, struct net *net, unsigned index)
     worker->pool.stats = worker->stats;
     worker->pool.bytes_max = net->config.in_bytes_max;
     out_init(&worker->out);
+    if (net->config.tls != NULL && !tls_gather_init(worker))
+        return -ENOMEM;
     worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
@@ -44,6 +54,7 @@ void net_worker_fini(struct net_worker *worker)
         close(worker->wake_fd);
     if (worker->stats != NULL)
         net_pool_fini(&worker->pool);
+    free(worker->tls_gather);
     out_fini(&worker->out);
 }
 
@@ -107,23 +118,36 @@ static struct net_conn *own_conn(struct net_worker *worker, uint32_t fd)
     return conn;
 }
 
+/* Has a client kept us waiting for too long, with its next request or with its handshake? Counts
+ * it. */
+static bool is_late(const struct net_worker *worker, const struct net_conn *conn)
+{
+    if (conn->secure && net_tls_is_late(conn, worker->now_s)) {
+        stat_inc(worker->stats, STAT_SSL_HANDSHAKE_ERRORS);
+        return true;
+    }
+    const uint32_t timeout_s = worker->net->config.idle_timeout_s;
+    if (timeout_s == 0 || conn->local ||
+        worker->now_s - atomic_load_explicit(&conn->last_s, memory_order_relaxed) < timeout_s)
+        return false;
+    stat_inc(worker->stats, STAT_IDLE_KICKS);
+    return true;
+}
+
 /* Close who has been silent for too long. Once a second a part of the table is looked at, all of it
  * in an eighth of the timeout: who is closed was silent for one to 9/8 timeouts, and a connection
  * costs nothing but eight looks per timeout. */
-static void sweep_idle(struct net_worker *worker)
+static void sweep(struct net_worker *worker)
 {
-    const uint32_t timeout_s = worker->net->config.idle_timeout_s;
+    const uint32_t timeout_s = worker->net->sweep_every_s;
     const uint32_t used = atomic_load_explicit(&worker->net->fds_used, memory_order_relaxed);
     const uint32_t parts = timeout_s > 8 ? timeout_s / 8 : 1;
     for (uint32_t left = used / parts + 1; left > 0; left--) {
         if (worker->sweep_fd >= used)
             worker->sweep_fd = 0;
         struct net_conn *conn = own_conn(worker, worker->sweep_fd++);
-        if (conn == NULL || conn->local || conn->queued ||
-            worker->now_s - atomic_load_explicit(&conn->last_s, memory_order_relaxed) < timeout_s)
-            continue;
-        stat_inc(worker->stats, STAT_IDLE_KICKS);
-        net_conn_close(worker, conn);
+        if (conn != NULL && !conn->queued && is_late(worker, conn))
+            net_conn_close(worker, conn);
     }
 }
 
@@ -143,7 +167,7 @@ static void turn(struct net_worker *worker)
 {
     const struct net_ops *ops = worker->net->config.ops;
     const bool busy = worker->ready_first != NULL;
-    const bool sweeping = worker->net->config.idle_timeout_s > 0;
+    const bool sweeping = worker->net->sweep_every_s > 0;
     struct epoll_event events[NET_EVENTS];
     if (!busy && ops->sleep != NULL)
         ops->sleep(worker->arg);
@@ -161,7 +185,7 @@ static void turn(struct net_worker *worker)
     serve_ready(worker);
     if (sweeping && worker->sweep_s != worker->now_s) {
         worker->sweep_s = worker->now_s;
-        sweep_idle(worker);
+        sweep(worker);
     }
 }
 

@@ -1,9 +1,9 @@
 /* opt/listen.c — the addresses of -l:
  *
- *    [proto[NAME]:][tag[NAME]: or tag_NAME_:]HOST[:PORT]     separated by ',' or ';'
+ *    [notls:|btls:|mtls:][proto[NAME]:][tag[NAME]: or tag_NAME_:]HOST[:PORT]
  *
- * HOST is a name, IPv4, [IPv6], * or a bare IPv6 address, which takes no port. Tags are for
- * memcached's proxy: accepted and forgotten.
+ * separated by ',' or ';'. HOST is a name, IPv4, [IPv6], * or a bare IPv6 address, which takes no
+ * port. Tags are for memcached's proxy: accepted and forgotten.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 
@@ -45,6 +45,22 @@ static bool underlined_take(struct bytes *item, struct bytes *ret_name)
     *ret_name = bytes_of(name.ptr, len);
     *item = bytes_skip(name, len + 2);
     return true;
+}
+
+static enum opt_listen_tls tls_take(struct bytes *item)
+{
+    static const struct {
+        const char *word;
+        enum opt_listen_tls tls;
+    } words[] = {
+        {"notls:", OPT_LISTEN_NOTLS}, {"btls:", OPT_LISTEN_BTLS}, {"mtls:", OPT_LISTEN_MTLS}};
+    for (size_t i = 0; i < COUNT_OF(words); i++) {
+        if (bytes_starts(*item, bytes_str(words[i].word))) {
+            *item = bytes_skip(*item, strlen(words[i].word));
+            return words[i].tls;
+        }
+    }
+    return OPT_LISTEN_DEFAULT;
 }
 
 static bool protocol_parse(struct bytes name, enum opt_protocol *ret_protocol)
@@ -134,6 +150,7 @@ int opt_listen_next(struct bytes *rest, struct opt_listen *ret_listen)
         item = item_take(rest);
     }
     int32_t port;
+    const enum opt_listen_tls tls = tls_take(&item);
     enum opt_protocol protocol;
     if (!prefixes_take(&item, &protocol) || !host_split(item, &host, &port) ||
         !host_is_plausible(host))
@@ -142,6 +159,7 @@ int opt_listen_next(struct bytes *rest, struct opt_listen *ret_listen)
     ret_listen->host[host.len] = '\0';
     ret_listen->port = port;
     ret_listen->protocol = protocol;
+    ret_listen->tls = tls;
     return 1;
 }
 

@@ -207,6 +207,39 @@ static bool given(const struct opt_parse *parse, char letter)
     return parse->opts->given[row_by_letter(letter) - opt_rows];
 }
 
+/* The addresses of -l ask for what -Z and the certificates allow. Exit codes as memcached's, which
+ * finds out when it listens. */
+static bool listen_tls_check(struct opt_parse *parse)
+{
+    const struct opts *opts = parse->opts;
+    struct bytes rest = bytes_str(opts->listen);
+    struct opt_listen listen;
+    while (opt_listen_next(&rest, &listen) > 0) {
+        if (listen.tls != OPT_LISTEN_DEFAULT && !opts->enable_ssl)
+            return opt_refuse(parse, EX_OSERR,
+                              "-l, --listen: notls:, btls: and mtls: are valid only with -Z, "
+                              "--enable-ssl");
+        if (listen.tls == OPT_LISTEN_MTLS && opts->ssl_ca_cert == NULL)
+            return opt_refuse(parse, EX_OSERR,
+                              "-l, --listen: mtls: needs -o ssl_ca_cert, to know whose client "
+                              "certificates are accepted");
+    }
+    return true;
+}
+
+static bool tls_check(struct opt_parse *parse)
+{
+    const struct opts *opts = parse->opts;
+    if (opts->enable_ssl && opts->port == 0)
+        return opt_refuse(parse, EX_USAGE,
+                          "-Z, --enable-ssl needs a TCP port; -p 0 switches that off");
+    if (opts->enable_ssl && opts->ssl_chain_cert == NULL)
+        return opt_refuse(parse, EX_USAGE,
+                          "-Z, --enable-ssl needs a certificate: -o ssl_chain_cert=FILE (PEM), "
+                          "and ssl_key=FILE unless the key is in the same file");
+    return listen_tls_check(parse);
+}
+
 static void together_check(struct opt_parse *parse)
 {
     struct opts *opts = parse->opts;
@@ -229,6 +262,8 @@ static void together_check(struct opt_parse *parse)
         opt_refuse(parse, EX_USAGE,
                    "-N, --napi-ids: %u queues are more than worker threads (-t); allowed: 1..%u",
                    opts->napi_ids, opts->threads);
+    else
+        (void)tls_check(parse);
     opts->stats_detail = given(parse, 'D');
 }
 

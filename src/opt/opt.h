@@ -87,11 +87,19 @@ enum opt_protocol {
     OPT_PROTOCOL_BINARY
 };
 
+enum opt_listen_tls {
+    OPT_LISTEN_DEFAULT, /* TLS with -Z */
+    OPT_LISTEN_NOTLS,
+    OPT_LISTEN_BTLS, /* without client certificates */
+    OPT_LISTEN_MTLS, /* client certificate required */
+};
+
 /* One address of -l, or of a name without a port. */
 struct opt_listen {
     enum opt_protocol protocol; /* DEFAULT: that of -B */
     char host[256];             /* name or address without brackets; "*": all of this machine */
     int32_t port;               /* -1: the one of -p */
+    enum opt_listen_tls tls;
 };
 
 /* Take the next address off the front of `rest`, the text of opts->listen.

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/tls.h"
 #include "server/confine.h"
 #include "server/server.h"
 
@@ -34,6 +35,8 @@ static void general_server(struct general *general, const struct server *server)
     value[STAT_RESERVED_FDS] = 2ull * opts->threads + 5;
     value[STAT_ACCEPTING_CONNS] = net_is_accepting(server->net);
     value[STAT_THREADS] = opts->threads;
+    if (server->tls != NULL)
+        value[STAT_SSL_CERT_REFRESH] = now_s - net_tls_refreshed_s(server->tls);
 }
 
 static void general_store(struct general *general, const struct server *server)
@@ -183,6 +186,11 @@ static bool misbehave(void *arg, struct bytes what)
 }
 #endif
 
+static bool certs_refresh(void *arg, char *ret_error)
+{
+    return server_tls_refresh(arg, ret_error);
+}
+
 const struct cmd_server_ops admin_ops = {
 #ifdef MATTE_TEST_BUILD
     .misbehave = misbehave,
@@ -194,4 +202,5 @@ const struct cmd_server_ops admin_ops = {
     .memory_set = memory_set,
     .verbosity_set = verbosity_set,
     .shutdown = shut_down,
+    .certs_refresh = certs_refresh,
 };

@@ -41,8 +41,17 @@
 /* ── rules ────────────────────────────────────────────────────────────────────────────────── */
 
 /* With certain options: CLEANER is the listener's thread with -d and -P, SAVER the same with -e,
- * MAPPER any thread with -e. */
-enum who { MAIN = 1, WORKER = 2, KEEPER = 4, ALL = 7, CLEANER = 8, SAVER = 16, MAPPER = 32 };
+ * MAPPER any thread with -e, READER a worker with -Z, for refresh_certs. */
+enum who {
+    MAIN = 1,
+    WORKER = 2,
+    KEEPER = 4,
+    ALL = 7,
+    CLEANER = 8,
+    SAVER = 16,
+    MAPPER = 32,
+    READER = 64,
+};
 
 enum what {
     ALLOW,
@@ -137,15 +146,15 @@ static const struct rule rules[] = {
     CALL(exit, ALL),
     CALL(exit_group, ALL),
     /* files that a reload reads; the pid file goes at the end */
-    CALL_IF(openat, MAIN, 2, WRITE_FLAGS, 0),
+    CALL_IF(openat, MAIN | READER, 2, WRITE_FLAGS, 0),
     /* free() looks at /proc/sys/vm/overcommit_memory, and does without it */
     {__NR_openat, WORKER | KEEPER, FAIL_IF, 2, WRITE_FLAGS, 0},
-    CALL(fstat, MAIN),
-    CALL(newfstatat, MAIN),
-    CALL(lseek, MAIN),
-    CALL(pread64, MAIN),
-    CALL_IS(fcntl, MAIN, 1, F_GETFL),
-    CALL_IS(fcntl, MAIN, 1, F_SETFD),
+    CALL(fstat, MAIN | READER),
+    CALL(newfstatat, MAIN | READER),
+    CALL(lseek, MAIN | READER),
+    CALL(pread64, MAIN | READER),
+    CALL_IS(fcntl, MAIN | READER, 1, F_GETFL),
+    CALL_IS(fcntl, MAIN | READER, 1, F_SETFD),
     CALL(unlinkat, CLEANER | SAVER),
 #ifdef __NR_unlink
     CALL(unlink, CLEANER | SAVER),
@@ -326,7 +335,7 @@ static void thread_confine(const struct opts *opts, unsigned who)
 
 void confine_worker(const struct opts *opts)
 {
-    thread_confine(opts, WORKER);
+    thread_confine(opts, opts->enable_ssl ? WORKER | READER : WORKER);
 }
 
 void confine_keeper(const struct opts *opts)

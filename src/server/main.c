@@ -1,7 +1,8 @@
 /* matted — the cache server.
  *
- * Start order (memcached's): parse, limits, user, background, memory, threads, sockets, pid file.
- * Sockets and files are therefore opened as the target user.
+ * Start order (memcached's): parse, certificates, limits, user, background, memory, threads,
+ * sockets, pid file. Sockets and files are therefore opened as the target user; the key is read
+ * before that, for only root may be allowed to.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <signal.h>
@@ -55,10 +56,10 @@ static void signals_forget(void)
 }
 
 /* Serve until told to stop. Returns the exit code. */
-static int serve(struct server *server, const struct opts *opts)
+static int serve(struct server *server, const struct opts *opts, struct net_tls *tls)
 {
     char error[SERVER_ERROR_BYTES];
-    const int init_rc = server_init(server, opts, error);
+    const int init_rc = server_init(server, opts, tls, error);
     if (init_rc != 0) {
         log_line(LOG_ERROR, "%s", error);
         return init_rc == -EKEYREJECTED ? PROCESS_BAD_VALUE : PROCESS_OS;
@@ -129,12 +130,20 @@ static int run(const struct opts *opts)
         log_line(LOG_ERROR, "nothing to listen on: -p 0 needs -s");
         return PROCESS_USAGE;
     }
-    int code = settle(opts);
-    if (code != 0)
-        return code;
     clock_init();
+    char error[SERVER_ERROR_BYTES];
+    struct net_tls *tls;
+    if (server_tls_load(opts, &tls, error) != 0) {
+        log_line(LOG_ERROR, "%s", error);
+        return PROCESS_USAGE;
+    }
+    int code = settle(opts);
+    if (code != 0) {
+        net_tls_free(tls);
+        return code;
+    }
     struct server server;
-    code = serve(&server, opts);
+    code = serve(&server, opts, tls);
     signals_forget();
     server_fini(&server);
     /* Last: whoever waits for the pid file to go may start another server on the memory file. */

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "gate/gate.h"
+#include "net/tls.h"
 #include "server/confine.h"
 
 static void users_tell(const struct server *server)
@@ -61,6 +62,21 @@ static int workers_init(struct server *server)
     return 0;
 }
 
+static enum net_tls_mode tls_mode(const struct server *server, enum opt_listen_tls tls)
+{
+    switch (tls) {
+    case OPT_LISTEN_DEFAULT:
+        return server->tls != NULL ? NET_TLS_ON : NET_TLS_OFF;
+    case OPT_LISTEN_NOTLS:
+        return NET_TLS_OFF;
+    case OPT_LISTEN_BTLS:
+        return NET_TLS_NO_CLIENT_CERT;
+    case OPT_LISTEN_MTLS:
+        return NET_TLS_CLIENT_CERT;
+    }
+    return NET_TLS_OFF;
+}
+
 /* Turn the text of -l into addresses. Returns how many, or -errno. */
 static int addresses_init(struct server *server)
 {
@@ -84,6 +100,7 @@ static int addresses_init(struct server *server)
             .host = strcmp(host->host, "*") == 0 ? NULL : host->host,
             .port = port < 0 ? 0 : port,
             .tag = (uint8_t)host->protocol,
+            .tls = tls_mode(server, host->tls),
         };
     }
     return count;
@@ -110,6 +127,7 @@ static int net_init(struct server *server, char *error)
         .address_count = (size_t)address_count,
         .unix_path = opts->unix_socket,
         .unix_mask = opts->unix_mask,
+        .tls = server->tls,
         .workers = server->net_workers,
         .worker_count = server->worker_count,
         .stats = stats,
@@ -137,9 +155,10 @@ static int net_init(struct server *server, char *error)
     return rc;
 }
 
-int server_init(struct server *server, const struct opts *opts, char *ret_error)
+int server_init(struct server *server, const struct opts *opts, struct net_tls *tls,
+                char *ret_error)
 {
-    *server = (struct server){.opts = opts};
+    *server = (struct server){.opts = opts, .tls = tls};
     ret_error[0] = '\0';
     int rc = gate_init(server, ret_error);
     if (rc == 0)
@@ -185,12 +204,17 @@ void server_reload(struct server *server)
         else
             log_line(LOG_ERROR, "the users stay as they were: %s", error);
     }
+    if (server->tls != NULL) {
+        char error[NET_TLS_ERROR_BYTES];
+        (void)server_tls_refresh(server, error);
+    }
 }
 
 void server_fini(struct server *server)
 {
     net_free(
         server->net); /* joins the workers; from here on we are alone but for the housekeeper */
+    net_tls_free(server->tls);
     housekeeper_stop(&server->keeper);
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_fini(&server->workers[i]);

@@ -23,6 +23,7 @@ struct server {
     struct housekeeper keeper;
     struct net_address *addresses;
     struct opt_listen *hosts; /* backs the addresses' names */
+    struct net_tls *tls;      /* NULL without -Z */
     struct net *net;
     int32_t port;         /* the first that is really listened on; 0: none */
     bool restored;        /* the store began with what the memory file held */
@@ -35,8 +36,9 @@ enum { SERVER_ERROR_BYTES = 512 };
 
 /* Build everything and open the sockets. Returns 0 or -errno with a line in
  * ret_error[SERVER_ERROR_BYTES]; -EKEYREJECTED: the credentials cannot be used.
- * Owns: server_free(), also after a failure. */
-MUST_USE int server_init(struct server *server, const struct opts *opts, char *ret_error);
+ * Owns: server_free(), also after a failure; `tls` (NULL without -Z), too. */
+MUST_USE int server_init(struct server *server, const struct opts *opts, struct net_tls *tls,
+                         char *ret_error);
 /* Serve until server_stop(). Returns 0 or -errno. */
 MUST_USE int server_run(struct server *server);
 /* End server_run(); from any thread and from a signal handler. `graceful`: keep the memory file. */
@@ -51,6 +53,13 @@ void server_fini(struct server *server);
  * when it was restored and has not served. No thread uses it any more then. */
 MUST_USE int memory_open(struct server *server, char *ret_error);
 void memory_save(struct server *server);
+
+/* tls.c: read the certificates that the options name, NULL without -Z. As root if we are, since the
+ * key may be for root's eyes only. Returns 0 or -errno with a line in
+ * ret_error[SERVER_ERROR_BYTES]. */
+MUST_USE int server_tls_load(const struct opts *opts, struct net_tls **ret_tls, char *ret_error);
+/* Read them again, for a client or SIGHUP; see cmd_server_ops.certs_refresh. */
+bool server_tls_refresh(struct server *server, char *ret_error);
 
 /* admin.c: what commands ask of the server; the argument is a struct server. */
 extern const struct cmd_server_ops admin_ops;

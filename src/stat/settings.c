@@ -32,6 +32,11 @@ static void put_OR_NULL(struct out *out, uint64_t value)
         out_put_str(out, "(null)");
 }
 
+static void put_TLS_VERSION(struct out *out, uint32_t value)
+{
+    out_printf(out, "tlsv1.%" PRIu32, value);
+}
+
 static void put_CHAR(struct out *out, char value)
 {
     out_put(out, &value, 1);

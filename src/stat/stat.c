@@ -16,6 +16,8 @@ enum stat_when {
     STAT_WHEN_SLAB_REASSIGN,
     STAT_WHEN_LRU_CRAWLER,
     STAT_WHEN_LRU_MAINTAINER,
+    STAT_WHEN_TLS,
+    STAT_WHEN_TLS_CACHE,
 };
 
 struct stat_row {
@@ -131,6 +133,10 @@ static bool is_shown(enum stat_when when, const struct opts *opts)
         return opts->lru_crawler;
     case STAT_WHEN_LRU_MAINTAINER:
         return opts->lru_maintainer;
+    case STAT_WHEN_TLS:
+        return opts->enable_ssl;
+    case STAT_WHEN_TLS_CACHE:
+        return opts->enable_ssl && opts->ssl_session_cache;
     }
     return false;
 }

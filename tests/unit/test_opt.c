@@ -207,10 +207,24 @@ static const struct {
     {"-l a:b", 1,
      "-l, --listen: 'a:b' is no address; allowed: HOST, HOST:PORT, [IPv6]:PORT, *; several "
      "with commas"},
+    {"-l notls:a", 71,
+     "-l, --listen: notls:, btls: and mtls: are valid only with -Z, --enable-ssl"},
+    {"-Z -o ssl_chain_cert=a -l mtls:a", 71,
+     "-l, --listen: mtls: needs -o ssl_ca_cert, to know whose client certificates are accepted"},
+    {"-Z -p 0 -s a -o ssl_chain_cert=a", 64,
+     "-Z, --enable-ssl needs a TCP port; -p 0 switches that off"},
+    {"-Z", 64,
+     "-Z, --enable-ssl needs a certificate: -o ssl_chain_cert=FILE (PEM), and ssl_key=FILE unless "
+     "the key is in the same file"},
+    {"-o ssl_keyformat=3", 1, "-o ssl_keyformat: '3' is out of range; allowed: 1..2"},
+    {"-o ssl_keyformat=PEM", 1, "-o ssl_keyformat: 'PEM' is not a number; allowed: 1..2"},
+    {"-o ssl_verify_mode=4", 1, "-o ssl_verify_mode: '4' is out of range; allowed: 0..3"},
+    {"-o ssl_min_version=4", 1, "-o ssl_min_version: '4' is out of range; allowed: 0..3"},
+    {"-o ssl_wbuf_size=0", 1, "-o ssl_wbuf_size: '0' is out of range; allowed: 1..1024 (KiB)"},
     {"-s ", 1, "-s, --unix-socket: '' is empty; allowed: 1..107 bytes"},
-    {"-Z", 1, "unknown option -Z; matted -h lists those that exist"},
-    {"-vZ", 1, "unknown option -Z; matted -h lists those that exist"},
-    {"--enable-ssl", 1, "unknown option --enable-ssl; matted -h lists those that exist"},
+    {"-q", 1, "unknown option -q; matted -h lists those that exist"},
+    {"-vq", 1, "unknown option -q; matted -h lists those that exist"},
+    {"--enable-tls", 1, "unknown option --enable-tls; matted -h lists those that exist"},
     {"--un x", 1, "unknown option --un; matted -h lists those that exist"}, /* two match */
     {"--=x", 1, "unknown option --; matted -h lists those that exist"},
     {"--daemon=1", 1, "-d, --daemon takes no value"},
@@ -266,7 +280,7 @@ static void actions(void **state)
     opt_fini(&opts);
     assert_int_equal(parse(&opts, "-i -Q").action, OPT_LICENSE);
     opt_fini(&opts);
-    assert_int_equal(parse(&opts, "-vV -Z").action, OPT_VERSION);
+    assert_int_equal(parse(&opts, "-vV -q").action, OPT_VERSION);
     opt_fini(&opts);
 }
 
@@ -312,6 +326,20 @@ static void very_long_values(void **state)
     }
 }
 
+static void listen_tls(void **state)
+{
+    (void)state;
+    static const enum opt_listen_tls want[] = {OPT_LISTEN_DEFAULT, OPT_LISTEN_NOTLS,
+                                               OPT_LISTEN_BTLS, OPT_LISTEN_MTLS};
+    struct bytes rest = bytes_str("a,notls:a,btls:a,mtls:a");
+    struct opt_listen got;
+    for (size_t i = 0; i < COUNT_OF(want); i++) {
+        assert_int_equal(opt_listen_next(&rest, &got), 1);
+        assert_int_equal(got.tls, want[i]);
+    }
+    assert_int_equal(opt_listen_next(&rest, &got), 0);
+}
+
 static void listen_addresses(void **state)
 {
     (void)state;
@@ -341,7 +369,10 @@ static void listen_addresses(void **state)
         {"proto[proxy]:a", -22, NULL, 0},
         {"tag[toolongname]:a", -22, NULL, 0},
         {"tag[]:a", -22, NULL, 0},
-        {"notls:a", -22, NULL, 0},
+        {"notls:a", 1, "a", -1},
+        {"btls:[::1]:5", 1, "::1", 5},
+        {"mtls:proto[ascii]:a:5", 1, "a", 5},
+        {"mtls:", -22, NULL, 0},
         {"a:", -22, NULL, 0},
         {":80", -22, NULL, 0},
         {"a:65536", -22, NULL, 0},
@@ -415,6 +446,7 @@ int main(void)
         cmocka_unit_test(very_long_values),
         cmocka_unit_test(listen_addresses),
         cmocka_unit_test(listen_protocols),
+        cmocka_unit_test(listen_tls),
         cmocka_unit_test(help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -388,6 +388,8 @@ static int open_locked(struct opening *o, struct store **ret_store)
         again.now_s = restart->now_s;
         if (restart->restored)
             (void)!store_save(store, o->config, &again, restart);
+        else
+            (void)!ftruncate(o->fd, 0);
         store->file_fd = -1; /* the caller closes it */
         store_free(store);
         (void)fail(rc, restart, "cannot have %llu bytes for the memory file %s: %s",

@@ -135,7 +135,7 @@ enum room mutation_room(struct mutation *m, const struct item_spec *spec)
     };
     mutation_unlock(m);
     drop_room(m);
-    if (bytes > store->segment_bytes || !log_alloc(m->thread, where, (uint32_t)bytes, &m->place))
+    if (!record_fits(store, spec) || !log_alloc(m->thread, where, (uint32_t)bytes, &m->place))
         return ROOM_NONE;
     m->has_place = true;
     return ROOM_AGAIN;

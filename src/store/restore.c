@@ -56,8 +56,9 @@ static bool fail(struct restore *restore, const char *why, uint32_t seg)
 
 /* ── one record ───────────────────────────────────────────────────────────────────────────── */
 
-/* Is this a record that ends within `room` bytes (a multiple of 8, not 0)? */
-static bool record_ok(const struct item *item, uint32_t room)
+/* Is this a record that ends within `room` bytes (a multiple of 8, not 0)? And one that can be
+ * moved: a CAS unique may have to become a field of it. */
+static bool record_ok(const struct store *store, const struct item *item, uint32_t room)
 {
     const unsigned klen = item_klen(item);
     const uint32_t vlen = item_vlen(item);
@@ -67,14 +68,19 @@ static bool record_ok(const struct item *item, uint32_t room)
         return vlen >= ITEM_ALIGN && vlen % ITEM_ALIGN == 0 && vlen <= room;
     if (klen == ITEM_KLEN_FRAGMENT)
         return vlen > 0 && item_bytes(item) <= room;
-    if (klen > STORE_KEY_BYTES_MAX || (item->fmt & 0x80) != 0 ||
-        (item->fmt & (FMT_NUMBER | FMT_LARGE)) == (FMT_NUMBER | FMT_LARGE))
+    if (klen > STORE_KEY_BYTES_MAX || (item->fmt & 0x80) != 0 || item_bytes(item) > room)
         return false;
-    if ((item->fmt & FMT_NUMBER) && (vlen == 0 || vlen > ITEM_NUMBER_WIDTH_MAX))
+    switch (item->fmt & (FMT_NUMBER | FMT_LARGE)) {
+    case 0:
+        return item_bytes(item) <= store->record_bytes_max;
+    case FMT_NUMBER:
+        return vlen > 0 && vlen <= ITEM_NUMBER_WIDTH_MAX;
+    case FMT_LARGE:
+        return vlen >= 2 * sizeof(uint64_t) && vlen % sizeof(uint64_t) == 0 &&
+               item_bytes_for(item->fmt | FMT_CAS, klen, vlen) <= store->segment_bytes;
+    default:
         return false;
-    if ((item->fmt & FMT_LARGE) && (vlen < 2 * sizeof(uint64_t) || vlen % sizeof(uint64_t) != 0))
-        return false;
-    return item_bytes(item) <= room;
+    }
 }
 
 static bool fragment_note(struct restore *restore, uint32_t seg, uint32_t at)
@@ -176,7 +182,7 @@ static bool segment_walk(struct builder *b)
     for (uint32_t at = 0; at < store->segment_bytes;) {
         const uint64_t loc = first + at / ITEM_ALIGN;
         struct item *item = item_at(store, loc);
-        if (!record_ok(item, store->segment_bytes - at))
+        if (!record_ok(store, item, store->segment_bytes - at))
             return fail(b->restore, "a record is damaged", b->seg);
         const uint32_t bytes = item_bytes(item);
         if (!record_take(b, item, loc))

@@ -223,7 +223,7 @@ bool snapshot_settings_equal(const struct snapshot *snapshot, struct bytes setti
     do {
         was = line_next(&theirs);
         is = line_next(&ours);
-    } while (bytes_equal(was, is) && theirs.len > 0 && ours.len > 0);
+    } while (bytes_equal(was, is) && (theirs.len > 0 || ours.len > 0));
     (void)snprintf(ret_reason, SNAPSHOT_REASON_BYTES,
                    "the configuration has changed from %.*s to %.*s",
                    (int)(was.len < 100 ? was.len : 100), (const char *)was.ptr,

@@ -517,8 +517,8 @@ void pieces_retire(struct store_thread *thread, bool only_sealed);
 void pieces_check(struct store_thread *thread); /* honour flush and recall; at quiescent points */
 
 /* Reserve memory and set up an empty store whose data lie in `fd` (-1: in anonymous memory); with a
- * file, pool_file_fill() has to follow. Owns: free with store_free(); that closes fd as well, unlike
- * a failure here. */
+ * file, pool_file_fill() has to follow. Owns: free with store_free(), which closes fd; a failure
+ * here does not. */
 MUST_USE int pool_new(const struct store_config *config, int fd, struct store **ret_store);
 /* Bytes of the data range for that limit: what a file has to have. */
 uint64_t pool_data_bytes(uint64_t memory_bytes);
@@ -572,6 +572,14 @@ struct store_upload *upload_join(struct store_thread *thread, const struct store
 static inline bool value_is_large(const struct store *store, size_t key_bytes, uint64_t value_bytes)
 {
     return value_bytes + key_bytes + ITEM_HEAD_BYTES_MAX > store->record_bytes_max;
+}
+
+/* Does the record (of a large item: the table) fit a segment, also after a CAS unique had to become
+ * a field of it? */
+static inline bool record_fits(const struct store *store, const struct item_spec *spec)
+{
+    return item_bytes_for(spec->fmt | FMT_CAS, spec->key.len, spec->value_bytes) <=
+           store->segment_bytes;
 }
 
 /* ── read.c ───────────────────────────────────────────────────────────────────────────────── */

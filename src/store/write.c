@@ -163,7 +163,7 @@ enum store_rc put_value(const struct writer *w, struct store_put_result *result)
                                         .class = class_of(thread, exp_s)};
         mutation_end(&m);
         index_prepare(thread);
-        if (bytes > thread->store->segment_bytes ||
+        if (!record_fits(thread->store, &spec) ||
             !log_alloc(thread, where, (uint32_t)bytes, &m.place))
             return STORE_NO_MEMORY;
         m.has_place = true;

@@ -272,18 +272,41 @@ static bool protocol_force(struct opt_parse *parse, const char *protocol)
     return opt_value_set(parse, row_by_letter('B'), protocol);
 }
 
-/* Nobody comes in by a way on which nobody can log in. */
+/* Does -l ask for a protocol that is not this one? */
+static bool listen_differs(const struct opts *opts, enum opt_protocol protocol)
+{
+    struct bytes rest = bytes_str(opts->listen);
+    struct opt_listen listen;
+    while (opt_listen_next(&rest, &listen) > 0)
+        if (listen.protocol != OPT_PROTOCOL_DEFAULT && listen.protocol != protocol)
+            return true;
+    return false;
+}
+
+/* Nobody comes in by a way on which nobody can log in: -Y serves text alone, -S binary alone. */
 static bool login_check(struct opt_parse *parse)
 {
     const struct opts *opts = parse->opts;
-    if (opts->auth_file == NULL)
+    const bool text = opts->auth_file != NULL, binary = opts->enable_sasl;
+    const char *letters = !binary ? "-Y" : !text ? "-S" : "-Y with -S";
+    const char *protocol = !binary ? "ascii" : !text ? "binary" : "auto";
+    if (!text && !binary)
         return true;
     if (opts->udp_port != 0)
-        return opt_refuse(parse, EX_USAGE, "-Y: there are no logins by UDP; allowed: -U 0");
-    if (given(parse, 'B') && strcmp(opts->protocol, "ascii") != 0)
+        return opt_refuse(parse, EX_USAGE, "%s: there are no logins by UDP; allowed: -U 0",
+                          letters);
+    if (given(parse, 'B') && strcmp(opts->protocol, protocol) != 0)
+        return opt_refuse(parse, EX_USAGE, "%s serves %s; allowed: -B %s, or no -B", letters,
+                          text && binary ? "both protocols"
+                          : text         ? "the text protocol alone (-S adds binary)"
+                                         : "the binary protocol alone (-Y adds text)",
+                          protocol);
+    if (text != binary && listen_differs(opts, text ? OPT_PROTOCOL_TEXT : OPT_PROTOCOL_BINARY))
         return opt_refuse(parse, EX_USAGE,
-                          "-Y allows the text protocol alone; allowed: -B ascii, or no -B");
-    return protocol_force(parse, "ascii");
+                          "%s: -l asks for a protocol by which nobody can log in; allowed: "
+                          "proto[%s]:, or none",
+                          letters, protocol);
+    return protocol_force(parse, protocol);
 }
 
 /* ── interface ────────────────────────────────────────────────────────────────────────────── */

@@ -2,11 +2,14 @@
  * in.
  *
  * With credentials configured (-Y, -S), session_run() hands every byte of such a connection to
- * login_run(), and nothing of it to the parsers of commands: what is not a login is refused here,
- * whatever command it is, known or not. There is no state between two attempts. Bytes behind a
- * successful login are run as that user's.
+ * login_run(), and no command of it to `cmd` (but for the binary version): what is not a login is
+ * refused here, whatever command it is, known or not. There is no state between two attempts. Bytes
+ * behind a successful login are run as that user's.
  *
- * Includes: gate, net.  Included by: server.
+ * By the binary protocol a client may log in again. From the moment on that it tries to, nobody is
+ * logged in, until the attempt went well.
+ *
+ * Includes: gate, net, proto.  Included by: server.
  * Threads:  a connection's worker.
  * Spec:     memcached 1.6.45, authentication.
  * SPDX-License-Identifier: BSD-3-Clause */
@@ -20,5 +23,12 @@ static inline bool login_wanted(const struct session_worker *worker, const struc
     return UNLIKELY(worker->gate != NULL) && *io->note >> SESSION_USER_SHIFT == 0;
 }
 
-/* Take one attempt off the input and answer it. */
+/* Is this an attempt of a client that may have logged in before? */
+static inline bool login_again(const struct session_worker *worker, const struct proto_request *req)
+{
+    return UNLIKELY(worker->gate != NULL) && req->cmd >= PROTO_CMD_BIN_SASL_LIST &&
+           req->cmd <= PROTO_CMD_BIN_SASL_STEP;
+}
+
+/* Take one attempt off the input that is not used, and answer it. The protocol is chosen. */
 enum net_rc login_run(struct session_worker *worker, struct net_io *io);

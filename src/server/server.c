@@ -23,9 +23,16 @@ static void users_tell(const struct server *server)
 static int gate_init(struct server *server, char *error)
 {
     const struct opts *opts = server->opts;
-    if (opts->auth_file == NULL)
+    if (opts->auth_file == NULL && !opts->enable_sasl)
         return 0;
-    const struct gate_config config = {.files = {opts->auth_file}, .slots = opts->threads};
+    const char *pwdb = opts->enable_sasl ? getenv("MEMCACHED_SASL_PWDB") : NULL;
+    if (opts->auth_file == NULL && pwdb == NULL) {
+        (void)snprintf(error, SERVER_ERROR_BYTES,
+                       "-S needs users: lines user:password in a file that -Y names, or the "
+                       "environment variable MEMCACHED_SASL_PWDB");
+        return -EKEYREJECTED;
+    }
+    const struct gate_config config = {.files = {opts->auth_file, pwdb}, .slots = opts->threads};
     const int rc = gate_new(&config, &server->gate, error);
     if (rc != 0)
         return rc == -ENOMEM ? rc : -EKEYREJECTED;

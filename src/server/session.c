@@ -50,12 +50,12 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
     struct cmd_ctx *cmd = &worker->cmd;
     struct proto_request *batch = worker->batch;
     cmd->out = io->out;
-    if (login_wanted(worker, io))
-        return login_run(worker, io);
     if (*self != NULL)
         return transfer_resume(worker, self, io);
     if (UNLIKELY((*io->note & (SESSION_TEXT | SESSION_BINARY)) == 0))
         *io->note |= protocol_choose(worker, io);
+    if (login_wanted(worker, io))
+        return login_run(worker, io);
     const uint16_t note = *io->note;
 
     /* 1. Parse what one read brought; meanwhile the buckets of the keys parsed so far arrive. */
@@ -73,6 +73,8 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
         cmd_prefetch_item(cmd, &batch[i]);
     /* 3. Run them in order; net sends the answers together. */
     for (size_t i = 0; i < count; i++) {
+        if (login_again(worker, &batch[i]))
+            return login_run(worker, io);
         const enum cmd_rc rc = cmd_run(cmd, &batch[i]);
         if (rc == CMD_AGAIN)
             return transfer_suspend(self, &batch[i], worker->ends[i] - io->used);
@@ -90,6 +92,8 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
     case PARSED_PART:
         return NET_MORE;
     case PARSED_LARGE:
+        if (login_again(worker, &batch[count]))
+            return login_run(worker, io);
         io->used += len;
         return transfer_upload(worker, self, io, &batch[count]);
     case PARSED_LAST:

@@ -114,6 +114,20 @@ def capable(server, flag, protocol):
     check(not failed, f"failed: {sorted(failed)}")
 
 
+def sasl(server):
+    """pylibmc and memcstat log in by SASL PLAIN; the server in `server` is not asked"""
+    probe = "import pylibmc, sys; sys.exit(0 if pylibmc.support_sasl else 1)"
+    with tempfile.NamedTemporaryFile("w", suffix=".users") as users:
+        users.write("foo:bar\n")
+        users.flush()
+        os.chmod(users.name, 0o644)
+        with harness.Server("-S", "-Y", users.name) as guarded:
+            program(PYTHON, "pylibmc_sasl.py", guarded, ["-c", probe])
+            check("pid" in tool("memcstat", guarded, "--binary", "--username=foo",
+                                "--password=bar"), "memcstat")
+            tool("memcstat", guarded, "--binary", "--username=foo", "--password=no", status=1)
+
+
 CHECKS = {
     "pymemcache": python("pymemcache_client", "pymemcache"),
     "pylibmc": python("pylibmc_client", "pylibmc"),
@@ -125,6 +139,7 @@ CHECKS = {
     "memcaslap": tools_aslap,
     "memccapable -a": lambda server: capable(server, "-a", "ascii"),
     "memccapable -b": lambda server: capable(server, "-b", "binary"),
+    "SASL": sasl,
 }
 
 

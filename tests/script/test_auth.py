@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Logins: -Y, what may be done before, files of users, reloads."""
+"""Logins by text (-Y) and SASL PLAIN (-S): what may be done before, files of users, reloads."""
 
 import contextlib
 import os
@@ -9,7 +9,9 @@ import subprocess
 
 import pytest
 
+import binary
 import harness
+from binary import AUTH_ERROR, INVALID, OK, Binary, request
 
 UNAUTHENTICATED = b"CLIENT_ERROR unauthenticated\r\n"
 FAILED = b"CLIENT_ERROR authentication failure\r\n"
@@ -179,6 +181,194 @@ def test_idle_connection_stays_logged_in(guarded):
         conn.ask(b"version\r\n", UNAUTHENTICATED)
 
 
+# ── SASL ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def plain(user=b"foo", password=b"bar", authzid=b""):
+    return request("sasl_auth", b"PLAIN", authzid + b"\0" + user + b"\0" + password, opaque=0xfeed)
+
+
+@pytest.fixture
+def sasl(users, reference):
+    if reference:
+        pytest.skip("needs a configured Cyrus library")
+    with harness.Server("-t", "1", "-S", "-Y", users) as server:
+        yield server
+
+
+@pytest.fixture
+def sasl_only(users, reference, monkeypatch):
+    if reference:
+        pytest.skip("needs a configured Cyrus library")
+    monkeypatch.setenv("MEMCACHED_SASL_PWDB", str(users))
+    with harness.Server("-t", "1", "-S") as server:
+        yield server
+
+
+def sasl_counted(server):
+    """(auth_cmds, auth_errors), less our own login."""
+    with Binary(server.connect()) as client:
+        assert client.ask(plain()).status == OK
+        stats = client.stats()
+        return int(stats["auth_cmds"]) - 1, int(stats["auth_errors"])
+
+
+def test_sasl_login(sasl_only):
+    with Binary(sasl_only.connect()) as client:
+        assert client.ask(request("version"))[1:5] == (OK, b"", b"", b"1.6.45")
+        assert client.ask(request("sasl_list"))[1:5] == (OK, b"", b"", b"PLAIN")
+        assert client.ask(plain()) == (0x21, OK, b"", b"", b"Authenticated", 0xfeed, 0)
+        assert client.ask(binary.store("set", b"a", b"x")).status == OK
+        assert client.ask(request("get", b"a")).value == b"x"
+        assert client.ask(request("sasl_list")).value == b"PLAIN"
+        assert client.ask(request(0x77)).status == binary.UNKNOWN
+    assert sasl_counted(sasl_only) == (1, 0)
+
+
+@pytest.mark.parametrize("packet", [
+    plain(b"foo", b"bear"), plain(b"nobody", b"bar"), plain(b"foo", b"bar\0"),
+    plain(b"foo", b""), plain(b"", b"bar"), plain(b"foo", b"bar", b"zoo"),
+    plain(b"u" * 8000, b"p" * 8000),
+    request("sasl_auth", b"PLAIN"), request("sasl_auth", b"PLAIN", b"foo bar"),
+    request("sasl_auth", b"plain", b"\0foo\0bar"), request("sasl_auth", b"CRAM-MD5", b"x"),
+    request("sasl_auth", b"PLAIN2", b"\0foo\0bar"), request("sasl_auth", b"M" * 32, b"x"),
+    request("sasl_step", b"PLAIN", b"\0foo\0bar"),
+])
+def test_sasl_failure(sasl, packet):
+    with Binary(sasl.connect()) as client:
+        for _ in range(3):
+            answer = client.ask(packet)
+            assert (answer.status, answer.value) == (AUTH_ERROR, b"Auth failure.")
+        assert client.ask(plain()).status == OK
+        assert client.ask(request("get", b"a")).status == binary.NOT_FOUND
+        # Whoever tries again is nobody until it went well.
+        client.send(packet, request("get", b"a"), plain(), request("get", b"a"))
+        assert client.answer().status == AUTH_ERROR
+        assert client.answer().status == AUTH_ERROR
+        assert client.answer() is None
+    assert sasl_counted(sasl) == (5, 4)
+
+
+def test_sasl_second_login_in_one_packet(sasl_only):
+    with Binary(sasl_only.connect()) as client:
+        client.send(plain(), request("noop"), plain(b"zoo", b"bear"), request("get", b"a"),
+                    plain(b"zoo", b"bar"), plain(), request("noop"))
+        assert [client.answer().status for _ in range(7)] == [
+            OK, OK, OK, binary.NOT_FOUND, AUTH_ERROR, OK, OK]
+
+
+def test_sasl_mechanism_too_long(sasl_only):
+    with Binary(sasl_only.connect()) as client:
+        packet = request("sasl_auth", b"M" * 33, b"x")
+        assert client.ask(packet).status == INVALID
+        client.send(plain(), packet, request("noop"))
+        assert [client.answer().status for _ in range(3)] == [OK, INVALID, AUTH_ERROR]
+        assert client.answer() is None
+
+
+@pytest.mark.parametrize("size", [16390, 100000, 1 << 30, 0xffffffff])
+def test_sasl_login_too_large(sasl_only, size):
+    """It is refused by its header, before and after a login."""
+    for before in ([], [plain()]):
+        with Binary(sasl_only.connect()) as client:
+            client.send(*before, request("sasl_auth", b"PLAIN", body_bytes=size))
+            assert [client.answer().status for _ in before] == [OK] * len(before)
+            answer = client.answer()
+            assert answer.status in (AUTH_ERROR, INVALID)
+            assert client.answer() is None
+
+
+@pytest.mark.parametrize("server", ["sasl", "sasl_only"])
+def test_no_opcode_before_the_login(server, request):  # pylint: disable=redefined-outer-name
+    """Any opcode, known or not, of any form: refused, then the end."""
+    server = request.getfixturevalue(server)
+    request = binary.request
+    with Binary(server.connect()) as other:
+        assert other.ask(plain()).status == OK
+        assert other.ask(binary.store("set", b"a", b"x")).status == OK
+        for opcode in set(range(256)) - {0x0b, 0x20, 0x21, 0x22}:
+            for packet in (request(opcode), request(opcode, b"a"),
+                           request(opcode, b"a", b"x", bytes(8)),
+                           request(opcode, b"a", extras=bytes(20)),
+                           request(opcode, b"a", body_bytes=1 << 29)):
+                with Binary(server.connect()) as client:
+                    client.send(packet, plain())
+                    answer = client.answer()
+                    assert answer[1:5] == (AUTH_ERROR, b"", b"", b"Auth failure."), packet
+                    assert client.answer() is None
+        assert other.ask(request("get", b"a")).value == b"x"
+        assert other.stats()["auth_errors"] == "0"
+
+
+def test_sasl_cut_at_every_byte(sasl_only):
+    with Binary(sasl_only.connect()) as barrier:
+        assert barrier.ask(plain()).status == OK
+        whole = plain(b"foo", b"no") + request("version") + plain() + request("noop")
+        cuts = [[whole[:cut], whole[cut:]] for cut in range(1, len(whole))]
+        for pieces in cuts + [[whole[i:i + 1] for i in range(len(whole))]]:
+            with Binary(sasl_only.connect()) as client:
+                for piece in pieces:
+                    client.send(piece)
+                    barrier.ask(request("noop"))
+                assert [client.answer().status for _ in range(4)] == [AUTH_ERROR, OK, OK, OK]
+
+
+def test_each_protocol_has_its_login(sasl):
+    with sasl.connect() as conn:
+        conn.ask(b"version\r\n" + login(), UNAUTHENTICATED + STORED)
+        conn.ask(b"set a 0 0 1\r\nx\r\n", STORED)
+        settings = conn.stats(b"settings")
+    assert settings["auth_enabled_sasl"] == "yes"
+    assert settings["auth_enabled_ascii"] != "no"
+    assert settings["binding_protocol"] == "auto-negotiate"
+    with Binary(sasl.connect()) as client:
+        assert client.ask(plain(b"zoo", b"bear")).status == OK
+        assert client.ask(request("get", b"a")).value == b"x"
+    with sasl.connect() as conn:  # a text login does not open for packets
+        conn.send(login() + request("get", b"a"))
+        conn.expect(STORED)
+    with Binary(sasl.connect()) as client:  # nor the other way round
+        client.send(plain(), login())
+        assert client.answer().status == OK
+        assert client.answer() is None
+
+
+def test_sasl_only_speaks_no_text(sasl_only):
+    with sasl_only.connect() as conn:
+        conn.send(login() + b"version\r\n" * 3)
+        conn.expect_close()
+    with Binary(sasl_only.connect()) as client:
+        assert client.ask(plain()).status == OK
+        settings = client.stats(b"settings")
+    assert settings["auth_enabled_sasl"] == "yes"
+    assert settings["auth_enabled_ascii"] == "no"
+    assert settings["binding_protocol"] == "binary"
+
+
+def test_users_of_both_files(users, tmp_path, monkeypatch, reference):
+    if reference:
+        pytest.skip("not both")
+    other = tmp_path / "pwdb"
+    other.write_bytes(b"second:file\n")
+    monkeypatch.setenv("MEMCACHED_SASL_PWDB", str(other))
+    with harness.Server("-S", "-Y", users) as server:
+        assert opens(server, b"second", b"file") and opens(server, b"foo", b"bar")
+        with Binary(server.connect()) as client:
+            assert client.ask(plain(b"second", b"file")).status == OK
+            assert client.ask(plain()).status == OK
+    with harness.Server("-Y", users) as server:  # -Y alone has nothing to do with it
+        assert not opens(server, b"second", b"file")
+
+
+def test_without_logins_sasl_is_unknown(reference):
+    if reference:
+        pytest.skip("1.6.18 swallows the packet")
+    with harness.Server() as server, Binary(server.connect()) as client:
+        for packet in (request("sasl_list"), plain(), request("sasl_step", b"PLAIN", b"x")):
+            assert client.ask(packet).status == binary.UNKNOWN
+        assert client.ask(request("noop")).status == OK
+
+
 # ── files ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -283,7 +473,33 @@ def test_settings(guarded, users):
     assert settings["binding_protocol"] == "ascii"
 
 
-@pytest.mark.parametrize("args", [("-B", "auto"), ("-B", "binary")])
-def test_combinations_refused(users, args):
-    status, errors = refused("-Y", users, *args)
+@pytest.mark.parametrize("args", [
+    ("-Y", "F", "-B", "auto"), ("-Y", "F", "-B", "binary"), ("-S", "-B", "auto"),
+    ("-S", "-B", "ascii"), ("-S", "-Y", "F", "-B", "ascii"), ("-S", "-Y", "F", "-B", "binary"),
+    ("-Y", "F", "-l", "proto[binary]:127.0.0.1"), ("-S", "-l", "proto[ascii]:127.0.0.1"),
+    ("-S", "-l", "proto[negotiating]:127.0.0.1"),
+])
+def test_combinations_refused(users, args, reference):
+    if reference and ("-l" in args or args[:3] == ("-S", "-Y", "F")):
+        pytest.skip("not both, and no proto[]")
+    status, errors = refused(*[users if arg == "F" else arg for arg in args])
     assert status == 64 and errors
+
+
+def test_sasl_without_users_does_not_start(monkeypatch, reference):
+    if reference:
+        pytest.skip("another text")
+    monkeypatch.delenv("MEMCACHED_SASL_PWDB", raising=False)
+    status, errors = refused("-S")
+    assert status == 1 and "MEMCACHED_SASL_PWDB" in errors and "-Y" in errors
+    status, errors = refused("-S", MEMCACHED_SASL_PWDB="/none")
+    assert status == 1 and "/none" in errors
+
+
+def test_reload_of_a_confined_server(users, reference):
+    if reference:
+        pytest.skip("no filter")
+    with harness.Server("-v", "-o", "drop_privileges", "-Y", users) as server:
+        with reloading(server, "users who may log in: 1"):
+            users.write_bytes(b"new:1\n")
+        assert opens(server, b"new", b"1")

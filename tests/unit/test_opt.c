@@ -150,6 +150,21 @@ static void texts(void **state)
     assert_string_equal(opts.pidfile, "/tmp/p");
     assert_string_equal(opts.protocol, "ascii");
     opt_fini(&opts);
+    static const char *const logins[][2] = {
+        /* who must log in can do so */
+        {"-Y f", "ascii"},
+        {"-S", "binary"},
+        {"-S -Y f", "auto"},
+        {"-Y f -B ascii", "ascii"},
+        {"-B binary -S", "binary"},
+        {"-S -Y f -B auto", "auto"},
+        {"-S -Y f -l proto[ascii]:h", "auto"},
+    };
+    for (size_t i = 0; i < sizeof(logins) / sizeof(logins[0]); i++) {
+        assert_int_equal(parse(&opts, logins[i][0]).action, OPT_RUN);
+        assert_string_equal(opts.protocol, logins[i][1]);
+        opt_fini(&opts);
+    }
     assert_int_equal(parse(&opts, "-l 10.0.0.1 -l ::1;b:5 -l 10.0.0.1 -f 1.5").action, OPT_RUN);
     assert_string_equal(opts.listen, "10.0.0.1,::1;b:5");
     assert_true(opts.slab_growth_factor > 1.49 && opts.slab_growth_factor < 1.51);
@@ -202,8 +217,17 @@ static const struct {
     {"-f nan", 1, "-f, --slab-growth-factor: 'nan' is not a number; allowed: 1.0001..1000000"},
     {"-D ab", 1, "-D: 'ab' is not one character; allowed: one character"},
     {"-B udp", 64, "-B, --protocol: 'udp' is unknown; allowed: auto|ascii|binary"},
-    {"-Y f -B auto", 64, "-Y allows the text protocol alone; allowed: -B ascii, or no -B"},
-    {"-B auto -Y f", 64, "-Y allows the text protocol alone; allowed: -B ascii, or no -B"},
+    {"-Y f -B auto", 64,
+     "-Y serves the text protocol alone (-S adds binary); allowed: -B ascii, or no -B"},
+    {"-B binary -Y f", 64,
+     "-Y serves the text protocol alone (-S adds binary); allowed: -B ascii, or no -B"},
+    {"-S -B auto", 64,
+     "-S serves the binary protocol alone (-Y adds text); allowed: -B binary, or no -B"},
+    {"-S -Y f -B ascii", 64, "-Y with -S serves both protocols; allowed: -B auto, or no -B"},
+    {"-S -l proto[ascii]:h", 64,
+     "-S: -l asks for a protocol by which nobody can log in; allowed: proto[binary]:, or none"},
+    {"-Y f -l h,proto[negotiating]:h", 64,
+     "-Y: -l asks for a protocol by which nobody can log in; allowed: proto[ascii]:, or none"},
     {"-l a:b", 1,
      "-l, --listen: 'a:b' is no address; allowed: HOST, HOST:PORT, [IPv6]:PORT, *; several "
      "with commas"},

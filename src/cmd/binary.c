@@ -119,6 +119,16 @@ enum cmd_rc cmd_bin_touch(struct cmd_ctx *ctx, struct proto_request *req)
     return answer_miss(ctx, req);
 }
 
+/* Could the text protocol not name that key? Its items are marked, as those are that a meta command
+ * named in base64, so that no answer of text has an end where the key has one. */
+static bool key_is_binary(struct bytes key)
+{
+    bool found = false;
+    for (size_t i = 0; i < key.len; i++)
+        found |= key.ptr[i] == ' ' || key.ptr[i] == '\n' || key.ptr[i] == '\r';
+    return found;
+}
+
 /* ── set add replace append prepend ───────────────────────────────────────────────────────── */
 
 /* With a CAS unique, set, add and replace all are the same compare. */
@@ -176,6 +186,7 @@ enum cmd_rc cmd_bin_store_run(struct cmd_ctx *ctx, struct proto_request *req,
     const struct cmd_put how = {
         .mode = mode_of(req),
         .compare = req->compare_cas != 0,
+        .key_binary = key_is_binary(req->key),
         .exp_s = cmd_bin_exptime(ctx, req),
         .upload = upload,
     };
@@ -230,6 +241,7 @@ enum cmd_rc cmd_bin_arith(struct cmd_ctx *ctx, struct proto_request *req)
     enum { NEVER_CREATE = -1 };
     struct cmd_key key;
     cmd_key_init(ctx, req, &key);
+    key.key.binary = key_is_binary(req->key);
     const struct store_arith arith = {
         .decr = req->cmd == PROTO_CMD_BIN_DECREMENT,
         .compare = req->compare_cas != 0,

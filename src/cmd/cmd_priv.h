@@ -110,6 +110,7 @@ bool cmd_store_outgrown(const struct cmd_ctx *ctx, const struct proto_request *r
 struct cmd_put {
     enum store_mode mode;
     bool compare;
+    bool key_binary; /* the key cannot stand in a line of text: tell it in base64 there */
     uint32_t exp_s;
     struct store_upload *upload; /* NULL: the value is in the request */
 };

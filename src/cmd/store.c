@@ -43,6 +43,7 @@ enum store_rc cmd_put_run(struct cmd_ctx *ctx, const struct proto_request *req,
     struct cmd_key key;
     cmd_key_init(ctx, req, &key);
     cmd_prefix_count(ctx, key.key.key, PREFIX_SET);
+    key.key.binary |= how->key_binary;
     const struct store_put put = {
         .mode = how->mode,
         .compare = how->compare,

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "cmd/cmd.h"
 #include "cmd/prefix.h"
+#include "proto/binary.h"
 #include "proto/text.h"
 
 struct wire {
@@ -27,6 +28,7 @@ struct wire {
     struct out sent;    /* all answers since wire_clear() */
     size_t upload_from; /* values of at least so many bytes go by an upload; 0: all */
     size_t flushes;     /* how often CMD_AGAIN was answered */
+    bool binary;        /* the client speaks the binary protocol */
     bool closed;
 };
 
@@ -125,7 +127,7 @@ static inline void wire_run(struct wire *wire, struct proto_request *req)
     wire->closed = rc == CMD_CLOSE;
 }
 
-/* Bring a value in by an upload; `block` is the value with its 2 end bytes. */
+/* Bring a value in by an upload; `block` is the value with its end bytes. */
 static inline void wire_upload(struct wire *wire, const struct proto_request *req,
                                struct bytes block)
 {
@@ -133,10 +135,11 @@ static inline void wire_upload(struct wire *wire, const struct proto_request *re
     if (upload == NULL)
         abort();
     bool failed = !cmd_upload_begin(&wire->ctx, req, upload);
+    const size_t value_bytes = block.len - req->tail_bytes;
     size_t at = 0, room;
-    while (!failed && at < block.len - 2) {
+    while (!failed && at < value_bytes) {
         uint8_t *dst = store_upload_space(upload->upload, &room);
-        const size_t left = block.len - 2 - at;
+        const size_t left = value_bytes - at;
         const size_t len = room < left ? room : left;
         memcpy(dst, block.ptr + at, len);
         at += len;
@@ -148,7 +151,7 @@ static inline void wire_upload(struct wire *wire, const struct proto_request *re
         wire_run(wire, &upload->req);
     else
         (void)!cmd_upload_end(&wire->ctx, upload,
-                              memcmp(block.ptr + block.len - 2, "\r\n", 2) == 0);
+                              memcmp(block.ptr + value_bytes, "\r\n", req->tail_bytes) == 0);
     free(upload);
 }
 
@@ -163,12 +166,19 @@ static inline uint8_t *wire_copy(struct bytes bytes)
     return copy;
 }
 
+static inline enum proto_rc wire_parse(const struct wire *wire, struct bytes in,
+                                       struct proto_request *ret_req, size_t *ret_used)
+{
+    return wire->binary ? proto_binary_parse(in, ret_req, ret_used)
+                        : proto_text_parse(in, ret_req, ret_used);
+}
+
 /* Serve one request at the start of `in`. Returns the bytes used; 0: nothing whole is there. */
 static inline size_t wire_step(struct wire *wire, struct bytes in)
 {
     struct proto_request req;
     size_t used;
-    const enum proto_rc rc = proto_text_parse(in, &req, &used);
+    const enum proto_rc rc = wire_parse(wire, in, &req, &used);
     if (rc == PROTO_MORE)
         return 0;
     if (rc == PROTO_CLOSE) {
@@ -178,19 +188,19 @@ static inline size_t wire_step(struct wire *wire, struct bytes in)
         wire->closed = true;
         return 0;
     }
-    const uint64_t block_bytes = req.has_value ? req.value_bytes + 2 : 0;
+    const uint64_t block_bytes = req.has_value ? req.value_bytes + req.tail_bytes : 0;
     if (block_bytes > in.len - used)
         return 0;
     uint8_t *line = wire_copy(bytes_of(in.ptr, used));
     uint8_t *block = wire_copy(bytes_of(in.ptr + used, (size_t)block_bytes));
-    if (proto_text_parse(bytes_of(line, used), &req, &used) != PROTO_OK)
+    if (wire_parse(wire, bytes_of(line, used), &req, &used) != PROTO_OK)
         abort();
-    if (req.has_value && req.value_bytes >= wire->upload_from) {
+    if (req.has_value && req.value_bytes >= wire->upload_from && !proto_value_is_login(&req)) {
         wire_upload(wire, &req, bytes_of(block, (size_t)block_bytes));
     } else {
         if (req.has_value) {
             req.value = bytes_of(block, (size_t)req.value_bytes);
-            req.value_bad = memcmp(block + req.value_bytes, "\r\n", 2) != 0;
+            req.value_bad = memcmp(block + req.value_bytes, "\r\n", req.tail_bytes) != 0;
         }
         cmd_prefetch_bucket(&wire->ctx, &req);
         cmd_prefetch_item(&wire->ctx, &req);

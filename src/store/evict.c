@@ -640,7 +640,7 @@ static bool maintain_step(struct store_thread *thread)
     return more;
 }
 
-void store_maintain(struct store_thread *thread)
+static void maintain(struct store_thread *thread)
 {
     struct store *store = thread->store;
     /* Bounded: more than this many segments in one go would only mean that nothing is gained. */
@@ -656,6 +656,25 @@ void store_maintain(struct store_thread *thread)
         if (!more)
             break;
     }
+}
+
+void store_maintain(struct store_thread *thread)
+{
+    /* Tens of milliseconds, so that whoever runs the maintenance thread can end it. */
+    enum { CRAWL_STEPS_MAX = 1024 };
+    struct store *store = thread->store;
+    maintain(thread);
+    for (unsigned i = 0; i < CRAWL_STEPS_MAX; i++) {
+        spin_lock(&store->maint_lock);
+        const bool more = crawl_step(thread);
+        spin_unlock(&store->maint_lock);
+        store_thread_quiesce(thread, thread->now_s);
+        if (!more)
+            return;
+        if (memory_is_low(store))
+            maintain(thread);
+    }
+    store_maintain_wake(store); /* come back at once */
 }
 
 void store_maintain_wake(struct store *store)

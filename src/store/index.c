@@ -179,13 +179,6 @@ void index_unlock(struct locked *at)
 
 /* ── walking a locked bucket ──────────────────────────────────────────────────────────────── */
 
-struct walk {
-    const struct store *store;
-    _Atomic uint64_t *slots;
-    unsigned left;
-    uint32_t next_line;
-};
-
 static struct walk walk_begin(const struct store *store, struct bucket *bucket)
 {
     const uint64_t head = atomic_load_explicit(&bucket->head, memory_order_relaxed);
@@ -205,6 +198,24 @@ static _Atomic uint64_t *walk_next(struct walk *walk)
     }
     walk->left--;
     return walk->slots++;
+}
+
+struct walk index_locked_walk(const struct store *store, const struct locked *at)
+{
+    return walk_begin(store, at->bucket);
+}
+
+bool index_locked_next(struct walk *walk, struct locked *at)
+{
+    while ((at->slot = walk_next(walk)) != NULL) {
+        const uint64_t slot = atomic_load_explicit(at->slot, memory_order_relaxed);
+        if ((slot & SLOT_KIND) != SLOT_LIVE)
+            continue;
+        at->loc = slot & LOC_MASK;
+        at->item = item_at(walk->store, at->loc);
+        return true;
+    }
+    return false;
 }
 
 bool index_locked_find(const struct store *store, struct locked *at, const struct store_key *key)

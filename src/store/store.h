@@ -280,6 +280,34 @@ MUST_USE enum store_rc store_upload_fill(struct store_thread *thread, struct sto
                                          size_t len);
 void store_upload_free(struct store_upload *upload); /* NULL is fine; any thread state */
 
+/* ── walking over all items ───────────────────────────────────────────────────────────────── */
+
+/* How far a walk has come; {0} is its beginning. Refers to nothing: it may be dropped at any time,
+ * and rest for as long as one likes. */
+struct store_scan {
+    uint64_t at;
+    bool done;
+};
+
+/* Shown a live item: all fields of the view but `won`, `created`. The CAS unique is today's: it is
+ * not marked as seen, so unlike one from store_get() it need not outlive a relocation of the item,
+ * and a number may be counted on under it. Must not call the store. */
+typedef void store_scan_fn(void *arg, const struct store_view *view);
+
+/* Show the live items of the next index bucket, a dozen or so, and move on; done: that was the
+ * last. An item that exists during the whole walk is shown exactly once, whatever others write,
+ * evict or move meanwhile and however the index grows; one that comes or goes meanwhile at
+ * most once, for a key has one place in the order of the walk. Locks the bucket for a moment.
+ * Counts neither as a use nor as a fetch of the items. */
+void store_scan(struct store_thread *thread, struct store_scan *scan, store_scan_fn *each,
+                void *arg);
+
+/* Have the maintenance thread look at up to `items_max` items and take those out of the index that
+ * have expired or were flushed, rather than when their segment is due. Returns false when it is
+ * doing so already. */
+MUST_USE bool store_crawl(struct store *store, uint64_t items_max);
+bool store_is_crawling(const struct store *store);
+
 /* ── seen from outside ────────────────────────────────────────────────────────────────────── */
 
 /* Change -m while running; evicts in the background when smaller. Returns 0 or -EINVAL (in a file,
@@ -310,6 +338,7 @@ struct store_info {
     uint64_t bytes_copied;  /* by eviction and compaction */
     uint64_t ghost_hits;    /* sets that went to the main queue */
     uint64_t out_of_memory; /* STORE_NO_MEMORY answers */
+    uint64_t scanned;       /* items that store_scan() and store_crawl() looked at */
     uint64_t evicted_age_s; /* seconds since last use of the last evicted item */
 };
 

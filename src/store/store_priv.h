@@ -233,8 +233,11 @@ enum counter {
     COUNT_BYTES_COPIED,
     COUNT_GHOST_HITS,
     COUNT_OUT_OF_MEMORY,
+    COUNT_SCANNED,
     COUNT_ID_COUNT
 };
+
+enum crawl_state { CRAWL_IDLE, CRAWL_CLAIMED, CRAWL_RUNNING };
 
 enum { THREAD_OFFLINE = 0, THREAD_STOLEN = 1, EPOCH_FIRST = 2 };
 enum { THREADS_MAX = 1024, THREAD_LINES = 8 };
@@ -341,6 +344,10 @@ struct store {
     uint32_t flush_cursor;   /* next segment to sweep */
     uint64_t flush_sweeping; /* the flush_seq that the cursor is about */
     uint64_t flush_grace;    /* epoch that all must reach after the sweep; 0: not swept */
+
+    _Atomic uint32_t crawl_state; /* enum crawl_state; who claims it writes the fields below */
+    struct store_scan crawl;      /* where a crawl stands; maint_lock once it runs */
+    uint64_t crawl_left;          /* items that it may still look at */
 
     pthread_mutex_t wait_mutex;
     pthread_cond_t wait_cond;
@@ -458,6 +465,14 @@ struct locked {
     uint64_t loc;
 };
 
+/* The slots of a locked bucket, one after the other. */
+struct walk {
+    const struct store *store;
+    _Atomic uint64_t *slots;
+    unsigned left;
+    uint32_t next_line;
+};
+
 MUST_USE int index_init(struct store *store);
 /* Give an empty index that has no reader yet so many buckets, and at least that many segments for
  * all of it. False: more than it may have. */
@@ -476,6 +491,10 @@ bool index_locked_find_loc(const struct store *store, struct locked *at, uint64_
 /* Find the large item that owns the fragment at `loc`; *ret_entry is its table entry. */
 bool index_locked_find_owner(const struct store *store, struct locked *at, uint64_t hash,
                              uint64_t loc, _Atomic uint64_t **ret_entry);
+/* All live entries of the locked bucket in turn: `at` holds the one just found. Returns false, with
+ * at->slot NULL, behind the last one. The found slot may be emptied meanwhile. */
+struct walk index_locked_walk(const struct store *store, const struct locked *at);
+MUST_USE bool index_locked_next(struct walk *walk, struct locked *at);
 /* Let the found slot point to `loc`. */
 void index_locked_replace(struct locked *at, uint64_t loc);
 /* Add an entry; false when there is neither slot nor line. The thread has called
@@ -626,3 +645,9 @@ void item_end(struct store_thread *thread, struct locked *at, uint64_t hash, enu
 /* One step towards free memory; maint_lock held. Returns false when there is nothing to gain. */
 bool reclaim(struct store_thread *thread);
 void maint_tick(struct store_thread *thread);
+
+/* ── scan.c ───────────────────────────────────────────────────────────────────────────────── */
+
+/* A few hundred items more of the crawl that was asked for; maint_lock held. Returns whether there
+ * is more to do. */
+bool crawl_step(struct store_thread *thread);

@@ -97,6 +97,17 @@ bool model_evict(struct model *model)
     return false;
 }
 
+void model_each(struct model *model, void (*each)(void *arg, const struct model_item *item),
+                void *arg)
+{
+    for (size_t i = 0; i < MODEL_BUCKETS; i++)
+        for (struct model_item *item = model->buckets[i], *next; item != NULL; item = next) {
+            next = item->next; /* model_find() drops dead ones */
+            if (model_find(model, bytes_of(item->key, item->key_len), NULL) == item)
+                each(arg, item);
+        }
+}
+
 struct model_item *model_find(struct model *model, struct bytes key, enum store_rc *ret_miss)
 {
     struct model_item **link = link_of(model, key);

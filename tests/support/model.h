@@ -36,6 +36,9 @@ void model_time_set(struct model *model, uint32_t now_s);
 uint64_t model_item_count(const struct model *model);
 uint64_t model_data_bytes(const struct model *model); /* keys and values */
 
+/* Call `each` for every live item. */
+void model_each(struct model *model, void (*each)(void *arg, const struct model_item *item),
+                void *arg);
 /* The live item of `key`, or NULL and in *ret_miss why (may be NULL). */
 struct model_item *model_find(struct model *model, struct bytes key, enum store_rc *ret_miss);
 void model_remove(struct model *model, struct bytes key);

@@ -1,7 +1,5 @@
-/* version quit flush_all verbosity cache_memlimit shutdown refresh_certs; the test build's
- * debugtime.
+/* version quit flush_all verbosity cache_memlimit shutdown refresh_certs.
  * SPDX-License-Identifier: BSD-3-Clause */
-#include "base/clock.h"
 #include "cmd/cmd_priv.h"
 
 enum cmd_rc cmd_version(struct cmd_ctx *ctx, struct proto_request *req)
@@ -89,33 +87,3 @@ enum cmd_rc cmd_refresh_certs(struct cmd_ctx *ctx, struct proto_request *req)
     out_put_str(ctx->out, "\r\n");
     return CMD_OK;
 }
-
-#ifdef MATTE_TEST_BUILD
-/* Try what the process must not be able to do; ERROR when it worked. */
-enum cmd_rc cmd_misbehave(struct cmd_ctx *ctx, struct proto_request *req)
-{
-    struct bytes what = bytes_str("");
-    (void)!proto_token_next(&req->rest, &what);
-    const bool possible = ctx->server != NULL && ctx->server->misbehave != NULL &&
-                          ctx->server->misbehave(ctx->server_arg, what);
-    return cmd_answer(ctx, req, possible ? PROTO_REPLY_ERROR : PROTO_REPLY_OK);
-}
-
-enum cmd_rc cmd_debugtime(struct cmd_ctx *ctx, struct proto_request *req)
-{
-    struct bytes token;
-    int64_t shift_s;
-    if (!proto_token_next(&req->rest, &token))
-        return cmd_answer(ctx, req, PROTO_REPLY_ERROR);
-    if (bytes_is(token, "p"))
-        clock_freeze();
-    else if (bytes_is(token, "r"))
-        clock_resume();
-    else if (num_parse_i64(token, &shift_s))
-        clock_shift_s(shift_s);
-    else
-        return cmd_answer(ctx, req, PROTO_REPLY_ERROR);
-    ctx->now_s = clock_now_s();
-    return cmd_answer(ctx, req, PROTO_REPLY_OK);
-}
-#endif

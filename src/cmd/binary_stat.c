@@ -40,14 +40,19 @@ static const struct word *word_find(struct bytes key)
     return NULL;
 }
 
-/* Run `stats args` with its answer going to `text`. */
-static void text_answer(struct cmd_ctx *ctx, const char *args, struct out *text)
+/* Run `stats args` with its answer going to `text`. CMD_AGAIN: `sizes` is still counting, and has
+ * said nothing yet. */
+static enum cmd_rc text_answer(struct cmd_ctx *ctx, struct proto_request *req, const char *args,
+                               struct out *text)
 {
-    struct proto_request req = {.cmd = PROTO_CMD_STATS, .rest = bytes_str(args)};
+    struct proto_request stats = {
+        .cmd = PROTO_CMD_STATS, .rest = bytes_str(args), .progress = req->progress};
     struct out *out = ctx->out;
     ctx->out = text;
-    (void)!cmd_stats(ctx, &req);
+    const enum cmd_rc rc = cmd_stats(ctx, &stats);
     ctx->out = out;
+    req->progress = stats.progress;
+    return rc;
 }
 
 static void put_packet(struct cmd_ctx *ctx, const struct proto_request *req, struct bytes name,
@@ -89,8 +94,10 @@ enum cmd_rc cmd_bin_stat(struct cmd_ctx *ctx, struct proto_request *req)
     const struct word *word = word_find(req->key);
     struct out text;
     out_init(&text);
-    if (word != NULL)
-        text_answer(ctx, word->key, &text);
+    if (word != NULL && text_answer(ctx, req, word->key, &text) == CMD_AGAIN) {
+        out_fini(&text);
+        return CMD_AGAIN;
+    }
     const struct bytes answer = bytes_of(text.buf, text.len);
     const struct bytes none = bytes_of(NULL, 0);
     if (word == NULL || bytes_starts(answer, bytes_str("CLIENT_ERROR"))) { /* -X */

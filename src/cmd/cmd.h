@@ -25,6 +25,7 @@
 #include "store/store.h"
 
 struct cmd_prefixes; /* cmd/prefix.h */
+struct cmd_tuning;   /* cmd/tuning.h */
 
 enum {
     CMD_OUT_BYTES_MAX = 256 * 1024, /* high-water mark of pending answers, blobs included */
@@ -62,14 +63,17 @@ struct cmd_ctx {
     struct out *out;          /* answers of the connection being served */
     const struct opts *opts;
     struct cmd_prefixes *prefixes; /* shared by all workers; NULL: no `stats detail` */
+    struct cmd_tuning *tuning;     /* shared by all workers */
     uint32_t now_s;                /* read once per loop turn */
     const struct cmd_server_ops *server;
     void *server_arg;
 };
 
 enum cmd_rc {
-    CMD_OK,    /* answered, or quiet */
-    CMD_AGAIN, /* stopped at CMD_OUT_BYTES_MAX: flush, then cmd_run() again with the same request */
+    CMD_OK, /* answered, or quiet */
+    /* A part is done: flush, let others be served and pass a quiescent point, then cmd_run() again
+     * with the same request; or cmd_abort() it. */
+    CMD_AGAIN,
     CMD_CLOSE, /* flush, then close */
 };
 
@@ -81,6 +85,9 @@ void cmd_prefetch_item(struct cmd_ctx *ctx, const struct proto_request *req);
 /* Run a request; with has_value, `value` (or `value_bad`) has been set. Also answers
  * req->error. */
 MUST_USE enum cmd_rc cmd_run(struct cmd_ctx *ctx, struct proto_request *req);
+
+/* Forget a request that stopped at CMD_AGAIN: its connection is gone. */
+void cmd_abort(struct cmd_ctx *ctx, struct proto_request *req);
 
 /* A request whose value is on its way. Holds no pointer into the input, but into itself: it must
  * stay in place. */

@@ -6,6 +6,8 @@
  *   meta_set.c   ms, md, ma                       admin.c     flush_all verbosity ...
  *   stats.c      stats and its sub-commands       prefix.c    counters of `stats detail`
  *   binary.c     the binary protocol              binary_stat.c  its stat
+ *   tune.c       slabs lru lru_crawler            dump.c      answers that walk over all items
+ *   debug.c      the test build's own
  *
  * Includes: base, opt, stat, proto, store.  Included by: cmd only.
  * SPDX-License-Identifier: BSD-3-Clause */
@@ -13,6 +15,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/prefix.h"
+#include "cmd/tuning.h"
 #include "proto/binary.h"
 #include "proto/compose.h"
 
@@ -42,6 +45,25 @@ static inline enum cmd_rc cmd_answer(struct cmd_ctx *ctx, const struct proto_req
         proto_reply(ctx->out, reply);
     return CMD_OK;
 }
+
+/* The whole store shows as one of memcached's slab classes. */
+enum { CMD_CLASS = 1, CMD_CLASSES_MAX = 64 };
+
+/* ── walks over all items (dump.c) ────────────────────────────────────────────────────────── */
+
+enum cmd_dump_kind { CMD_DUMP_META, CMD_DUMP_MG, CMD_DUMP_CACHE, CMD_DUMP_SIZES };
+
+/* lru_crawler metadump, mgdump: with the checks. */
+enum cmd_rc cmd_dump_begin(struct cmd_ctx *ctx, struct proto_request *req, enum cmd_dump_kind kind,
+                           struct bytes classes);
+enum cmd_rc cmd_stats_cachedump(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args);
+enum cmd_rc cmd_stats_sizes(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args);
+/* The next step of any of them; req->progress is set. */
+enum cmd_rc cmd_dump_continue(struct cmd_ctx *ctx, struct proto_request *req);
+
+/* Read a comma list of class ids, or `all`; *ret_ours: our class is among them. Returns
+ * PROTO_REPLY_OK, or what is wrong with it. */
+MUST_USE enum proto_reply cmd_classes_read(struct bytes list, bool *ret_ours);
 
 /* ── keys ─────────────────────────────────────────────────────────────────────────────────── */
 

@@ -4,8 +4,6 @@
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "cmd/cmd_priv.h"
 
-enum { CLASS = 1, CLASSES_MAX = 64 };
-
 static void put_row(struct out *out, const char *name, uint64_t value)
 {
     out_put_str(out, "STAT ");
@@ -41,20 +39,23 @@ static enum cmd_rc stats_general(struct cmd_ctx *ctx)
     return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_general);
 }
 
-static enum cmd_rc stats_settings(struct cmd_ctx *ctx, struct bytes args)
+static enum cmd_rc stats_settings(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
 {
+    (void)req;
     (void)args;
     return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_settings);
 }
 
-static enum cmd_rc stats_conns(struct cmd_ctx *ctx, struct bytes args)
+static enum cmd_rc stats_conns(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
 {
+    (void)req;
     (void)args;
     return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_conns);
 }
 
-static enum cmd_rc stats_reset(struct cmd_ctx *ctx, struct bytes args)
+static enum cmd_rc stats_reset(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
 {
+    (void)req;
     (void)args;
     if (ctx->server != NULL && ctx->server->stats_reset != NULL)
         ctx->server->stats_reset(ctx->server_arg);
@@ -73,10 +74,11 @@ static enum cmd_rc detail_switch(struct cmd_ctx *ctx, bool on)
     return CMD_OK;
 }
 
-static enum cmd_rc stats_detail(struct cmd_ctx *ctx, struct bytes args)
+static enum cmd_rc stats_detail(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
 {
+    (void)req;
     struct bytes word;
-    if (ctx->prefixes == NULL)
+    if (ctx->prefixes == NULL || ctx->opts->disable_dumping)
         proto_reply(ctx->out, PROTO_REPLY_NO_DETAIL);
     else if (!proto_token_next(&args, &word))
         proto_reply(ctx->out, PROTO_REPLY_DETAIL_USAGE);
@@ -94,25 +96,9 @@ static enum cmd_rc stats_detail(struct cmd_ctx *ctx, struct bytes args)
 
 /* ── from the store ───────────────────────────────────────────────────────────────────────── */
 
-/* There are no lists to be dumped; the arguments are checked all the same. */
-static enum cmd_rc stats_cachedump(struct cmd_ctx *ctx, struct bytes args)
+static enum cmd_rc stats_items(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
 {
-    struct bytes words[2];
-    uint64_t class, limit;
-    if (!proto_token_next(&args, &words[0]) || !proto_token_next(&args, &words[1]))
-        proto_reply(ctx->out, PROTO_REPLY_BAD_LINE);
-    else if (!num_parse_u64(words[0], UINT32_MAX, &class) ||
-             !num_parse_u64(words[1], UINT32_MAX, &limit))
-        proto_reply(ctx->out, PROTO_REPLY_BAD_FORMAT);
-    else if (class >= CLASSES_MAX)
-        proto_reply(ctx->out, PROTO_REPLY_BAD_CLASS);
-    else
-        return end(ctx);
-    return CMD_OK;
-}
-
-static enum cmd_rc stats_items(struct cmd_ctx *ctx, struct bytes args)
-{
+    (void)req;
     (void)args;
     struct store_info info;
     store_info(ctx->store, &info);
@@ -139,7 +125,7 @@ static enum cmd_rc stats_items(struct cmd_ctx *ctx, struct bytes args)
         {{"evicted_unfetched", info.evicted_unfetched}, false},
         {{"evicted_active", info.evicted_active}, true},
         {{"crawler_reclaimed", info.expired_background}, false},
-        {{"crawler_items_checked", 0}, false},
+        {{"crawler_items_checked", info.scanned}, false},
         {{"lrutail_reflocked", 0}, false},
         {{"moves_to_cold", 0}, true},
         {{"moves_to_warm", 0}, true},
@@ -152,14 +138,15 @@ static enum cmd_rc stats_items(struct cmd_ctx *ctx, struct bytes args)
     };
     for (size_t i = 0; info.items > 0 && i < COUNT_OF(rows); i++)
         if (lists || !rows[i].of_lists)
-            out_printf(ctx->out, "STAT items:%d:%s %llu\r\n", CLASS, rows[i].row.name,
+            out_printf(ctx->out, "STAT items:%d:%s %llu\r\n", CMD_CLASS, rows[i].row.name,
                        (unsigned long long)rows[i].row.value);
     return end(ctx);
 }
 
 /* A segment is the nearest that we have to a page, and to a chunk of it. */
-static enum cmd_rc stats_slabs(struct cmd_ctx *ctx, struct bytes args)
+static enum cmd_rc stats_slabs(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
 {
+    (void)req;
     (void)args;
     struct store_info info;
     store_info(ctx->store, &info);
@@ -185,28 +172,10 @@ static enum cmd_rc stats_slabs(struct cmd_ctx *ctx, struct bytes args)
         {"touch_hits", sum[STAT_TOUCH_HITS]},
     };
     for (size_t i = 0; used > 0 && i < COUNT_OF(rows); i++)
-        out_printf(ctx->out, "STAT %d:%s %llu\r\n", CLASS, rows[i].name,
+        out_printf(ctx->out, "STAT %d:%s %llu\r\n", CMD_CLASS, rows[i].name,
                    (unsigned long long)rows[i].value);
     put_row(ctx->out, "active_slabs", used > 0);
     put_row(ctx->out, "total_malloced", info.memory_used_bytes);
-    return end(ctx);
-}
-
-/* The engine keeps no histogram of sizes: all items are shown at their mean. */
-static enum cmd_rc stats_sizes(struct cmd_ctx *ctx, struct bytes args)
-{
-    enum { STEP = 32 };
-    (void)args;
-    struct store_info info;
-    store_info(ctx->store, &info);
-    if (!ctx->opts->track_sizes) {
-        out_put_str(ctx->out, "STAT sizes_status disabled\r\n");
-    } else if (info.items > 0) {
-        const uint64_t mean = info.item_bytes / info.items;
-        out_printf(ctx->out, "STAT %llu %llu\r\n",
-                   (unsigned long long)((mean + STEP - 1) / STEP * STEP),
-                   (unsigned long long)info.items);
-    }
     return end(ctx);
 }
 
@@ -214,22 +183,25 @@ static enum cmd_rc stats_sizes(struct cmd_ctx *ctx, struct bytes args)
 
 static const struct {
     const char *word;
-    enum cmd_rc (*run)(struct cmd_ctx *ctx, struct bytes args);
+    enum cmd_rc (*run)(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args);
 } subs[] = {
     /* The first one that a word is a beginning of is meant. */
-    {"reset", stats_reset},         {"detail", stats_detail}, {"settings", stats_settings},
-    {"cachedump", stats_cachedump}, {"conns", stats_conns},   {"items", stats_items},
-    {"slabs", stats_slabs},         {"sizes", stats_sizes},
+    {"reset", stats_reset},       {"detail", stats_detail},
+    {"settings", stats_settings}, {"cachedump", cmd_stats_cachedump},
+    {"conns", stats_conns},       {"items", stats_items},
+    {"slabs", stats_slabs},       {"sizes", cmd_stats_sizes},
 };
 
 enum cmd_rc cmd_stats(struct cmd_ctx *ctx, struct proto_request *req)
 {
     struct bytes word;
+    if (req->progress != NULL)
+        return cmd_dump_continue(ctx, req);
     if (!proto_token_next(&req->rest, &word))
         return stats_general(ctx);
     for (size_t i = 0; i < COUNT_OF(subs); i++)
         if (bytes_starts(bytes_str(subs[i].word), word))
-            return subs[i].run(ctx, req->rest);
+            return subs[i].run(ctx, req, req->rest);
     proto_reply(ctx->out, PROTO_REPLY_ERROR);
     return CMD_OK;
 }

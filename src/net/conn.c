@@ -292,7 +292,7 @@ static uint32_t run_input(struct net_worker *worker, struct net_conn *conn, uint
         conn->want = (uint8_t)config->ops->run(worker->arg, &conn->session, &io);
         conn->in_at += (uint32_t)io.used;
         done += io.requests;
-        if (conn->in_at == conn->in_end && conn->want <= NET_FLUSH)
+        if (conn->in_at == conn->in_end && conn->want <= NET_YIELD)
             conn->want = NET_MORE;
     } while (conn->want == NET_AGAIN && out_bytes(&worker->out) < NET_OUT_BYTES_MAX &&
              (done < config->requests_per_event || !others_wait(worker)));
@@ -310,6 +310,7 @@ void net_conn_serve(struct net_worker *worker, struct net_conn *conn)
         switch ((enum net_rc)conn->want) {
         case NET_AGAIN:
         case NET_FLUSH:
+        case NET_YIELD:
             break;
         case NET_MORE:
             if (!receive(worker, conn))
@@ -329,8 +330,8 @@ void net_conn_serve(struct net_worker *worker, struct net_conn *conn)
         if (!send_answers(worker, conn))
             return;
         /* Back to the loop, also when nobody is known to wait: only epoll knows. */
-        const bool more = conn->want <= NET_FLUSH || (conn->readable && conn->want != NET_CLOSE);
-        if (more && done >= worker->net->config.requests_per_event) {
+        const bool more = conn->want <= NET_YIELD || (conn->readable && conn->want != NET_CLOSE);
+        if (more && (conn->want == NET_YIELD || done >= worker->net->config.requests_per_event)) {
             stat_inc(worker->stats, STAT_CONN_YIELDS);
             net_worker_queue(worker, conn);
             return;

@@ -66,6 +66,7 @@ enum net_rc {
     NET_AGAIN, /* a batch is done, there is more in the input: to be called again in its turn. The
                 * bytes that are not used stay where they are until then. */
     NET_FLUSH, /* likewise, but send the answers first */
+    NET_YIELD, /* likewise, and then it is another's turn, whatever requests_per_event says */
     NET_MORE,  /* more input behind what is not used; a full buffer grows */
     NET_FILL,  /* all is used; the next bytes go straight to `space` */
     NET_CLOSE, /* send the answers, then close */

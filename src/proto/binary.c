@@ -77,7 +77,7 @@ static void request_init(struct proto_request *req, const uint8_t *header)
     req->delta = 0;
     req->exptime = 0;
     req->client_flags = 0;
-    req->cursor = 0;
+    req->progress = NULL;
     req->binary = (struct proto_binary){.opcode = header[1], .opaque = be_read_u32(header + 12)};
 }
 

@@ -103,7 +103,7 @@ struct proto_request {
     uint64_t delta;       /* incr, decr; meta D, 1 without */
     int32_t exptime;      /* as on the wire; meta T; binary: read it as unsigned */
     uint32_t client_flags;
-    uint64_t cursor; /* cmd's own: where an answer that stopped at CMD_AGAIN goes on */
+    void *progress; /* cmd's own: of an answer that stopped at CMD_AGAIN; see cmd_abort() */
     union {
         struct proto_meta meta;     /* of shapes META and META_VALUE; else undefined */
         struct proto_binary binary; /* of what came by the binary protocol */

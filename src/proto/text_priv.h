@@ -35,7 +35,7 @@ static ALWAYS_INLINE void text_request_init(struct proto_request *req, enum prot
     req->delta = 0;
     req->exptime = 0;
     req->client_flags = 0;
-    req->cursor = 0;
+    req->progress = NULL;
 }
 
 /* Record why a line cannot be served; the last reason counts. */

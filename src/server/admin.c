@@ -15,6 +15,8 @@
 
 /* ── stats ────────────────────────────────────────────────────────────────────────────────── */
 
+#define TUNED(server, field) atomic_load_explicit(&(server)->tuning.field, memory_order_relaxed)
+
 /* The computed rows; those that are no plain numbers are left out. */
 struct general {
     uint64_t value[STAT_ID_COUNT];
@@ -39,6 +41,12 @@ static void general_server(struct general *general, const struct server *server)
         value[STAT_SSL_CERT_REFRESH] = now_s - net_tls_refreshed_s(server->tls);
 }
 
+static void general_crawler(struct general *general, struct server *server)
+{
+    general->value[STAT_LRU_CRAWLER_RUNNING] =
+        TUNED(server, dumps) > 0 || store_is_crawling(server->store);
+}
+
 static void general_store(struct general *general, const struct server *server)
 {
     struct store_info info;
@@ -58,6 +66,7 @@ static void general_store(struct general *general, const struct server *server)
     value[STAT_EVICTIONS] = info.evictions;
     value[STAT_RECLAIMED] = info.reclaimed;
     value[STAT_CRAWLER_RECLAIMED] = info.expired_background;
+    value[STAT_CRAWLER_ITEMS_CHECKED] = info.scanned;
 }
 
 static void put_seconds(struct out *out, const struct timeval *time)
@@ -86,10 +95,12 @@ static void stats_general(void *arg, struct out *out)
     struct general general = {0};
     general_server(&general, server);
     general_store(&general, server);
+    general_crawler(&general, server);
     (void)getrusage(RUSAGE_SELF, &general.usage);
     uint64_t sum[STAT_ID_COUNT];
     stat_registry_sum(server->stats, sum);
-    const struct stat_provider provider = {.value = general_value, .arg = &general};
+    const struct stat_provider provider = {
+        .value = general_value, .arg = &general, .lru_crawler = TUNED(server, crawler)};
     stat_print(out, server->opts, sum, &provider);
 }
 
@@ -104,8 +115,27 @@ static void stats_settings(void *arg, struct out *out)
         .oldest_s = info.oldest_s,
         .port = server->port,
         .stats_detail = cmd_prefixes_on(&server->prefixes),
+        .slab_automove = TUNED(server, automove),
+        .slab_automove_window_s = TUNED(server, automove_window_s),
+        .slab_automove_ratio = TUNED(server, automove_ratio),
+        .lru_crawler = TUNED(server, crawler),
+        .lru_crawler_sleep_us = TUNED(server, crawler_sleep_us),
+        .lru_crawler_tocrawl = TUNED(server, crawler_items_max),
+        .lru_segmented = TUNED(server, segmented),
+        .temporary = TUNED(server, temporary),
+        .hot_lru_pct = TUNED(server, hot_pct),
+        .warm_lru_pct = TUNED(server, warm_pct),
+        .temporary_ttl_s = TUNED(server, temporary_ttl_s),
+        .hot_max_factor = TUNED(server, hot_max_factor),
+        .warm_max_factor = TUNED(server, warm_max_factor),
     };
     stat_print_settings(out, server->opts, &live);
+}
+
+static void stats_sum(void *arg, uint64_t ret_sum[STAT_ID_COUNT])
+{
+    struct server *server = arg;
+    stat_registry_sum(server->stats, ret_sum);
 }
 
 static void stats_reset(void *arg)
@@ -125,11 +155,10 @@ static const char *state_name(enum net_state state)
     case NET_STATE_LISTEN:
         return "conn_listening";
     case NET_STATE_WAIT:
-        return "conn_waiting";
+    case NET_STATE_READ: /* memcached's look alike from outside, too */
+        return "conn_read";
     case NET_STATE_RUN:
         return "conn_parse_cmd";
-    case NET_STATE_READ:
-        return "conn_read";
     case NET_STATE_FILL:
         return "conn_nread";
     case NET_STATE_WRITE:
@@ -145,7 +174,9 @@ static void conn_print(void *arg, const struct net_conn_info *info)
     if (info->listen_address[0] != '\0')
         out_printf(out, "STAT %d:listen_addr %s\r\n", info->fd, info->listen_address);
     out_printf(out, "STAT %d:state %s\r\n", info->fd, state_name(info->state));
-    out_printf(out, "STAT %d:secs_since_last_cmd %u\r\n", info->fd, info->idle_s);
+    out_printf(out, "STAT %d:resps_waiting %d\r\n", info->fd, info->state == NET_STATE_WRITE);
+    out_printf(out, "STAT %d:secs_since_last_cmd %u\r\n", info->fd,
+               info->state == NET_STATE_LISTEN ? clock_now_s() - CLOCK_START_S : info->idle_s);
 }
 
 static void stats_conns(void *arg, struct out *out)
@@ -199,6 +230,7 @@ const struct cmd_server_ops admin_ops = {
     .stats_settings = stats_settings,
     .stats_conns = stats_conns,
     .stats_reset = stats_reset,
+    .stats_sum = stats_sum,
     .memory_set = memory_set,
     .verbosity_set = verbosity_set,
     .shutdown = shut_down,

@@ -51,6 +51,7 @@ static int workers_init(struct server *server)
         .store = server->store,
         .opts = opts,
         .prefixes = &server->prefixes,
+        .tuning = &server->tuning,
         .server = &admin_ops,
         .server_arg = server,
     };
@@ -167,6 +168,7 @@ int server_init(struct server *server, const struct opts *opts, struct net_tls *
 {
     *server = (struct server){.opts = opts, .tls = tls};
     ret_error[0] = '\0';
+    cmd_tuning_init(&server->tuning, opts);
     int rc = gate_init(server, ret_error);
     if (rc == 0)
         rc = memory_open(server, ret_error);

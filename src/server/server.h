@@ -7,6 +7,7 @@
 #pragma once
 
 #include "cmd/prefix.h"
+#include "cmd/tuning.h"
 #include "opt/opt.h"
 #include "server/worker.h"
 #include "stat/stat.h"
@@ -17,6 +18,7 @@ struct server {
     struct stat_registry *stats;
     struct gate *gate; /* who may log in; NULL: nobody has to */
     struct cmd_prefixes prefixes;
+    struct cmd_tuning tuning;
     struct session_worker *workers;
     struct net_worker_config *net_workers; /* ...and how net knows them */
     unsigned worker_count;                 /* of workers that are set up */

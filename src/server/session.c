@@ -77,7 +77,7 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
             return login_run(worker, io);
         const enum cmd_rc rc = cmd_run(cmd, &batch[i]);
         if (rc == CMD_AGAIN)
-            return transfer_suspend(self, &batch[i], worker->ends[i] - io->used);
+            return transfer_suspend(worker, self, &batch[i], worker->ends[i] - io->used);
         io->used = worker->ends[i];
         io->requests++;
         if (rc == CMD_CLOSE)

@@ -12,7 +12,7 @@ struct session {
 
 static enum net_rc verdict(enum cmd_rc rc)
 {
-    return rc == CMD_CLOSE ? NET_CLOSE : rc == CMD_AGAIN ? NET_FLUSH : NET_AGAIN;
+    return rc == CMD_CLOSE ? NET_CLOSE : rc == CMD_AGAIN ? NET_YIELD : NET_AGAIN;
 }
 
 static void session_end(void **session)
@@ -79,7 +79,7 @@ enum net_rc transfer_resume(struct session_worker *worker, void **self, struct n
     io->requests++;
     const enum cmd_rc rc = cmd_run(&worker->cmd, &session->upload.req);
     if (rc == CMD_AGAIN)
-        return NET_FLUSH;
+        return NET_YIELD;
     io->used += session->line_bytes;
     session_end(self);
     return verdict(rc);
@@ -97,16 +97,19 @@ enum net_rc transfer_upload(struct session_worker *worker, void **self, struct n
     return transfer_resume(worker, self, io);
 }
 
-enum net_rc transfer_suspend(void **self, const struct proto_request *req, size_t line_bytes)
+enum net_rc transfer_suspend(struct session_worker *worker, void **self, struct proto_request *req,
+                             size_t line_bytes)
 {
     struct session *session = calloc(1, sizeof(*session));
-    if (session == NULL)
+    if (session == NULL) {
+        cmd_abort(&worker->cmd, req);
         return NET_CLOSE;
+    }
     *self = session;
     session->state = SUSPENDED;
     session->line_bytes = line_bytes;
     session->upload.req = *req;
-    return NET_FLUSH;
+    return NET_YIELD;
 }
 
 uint8_t *transfer_space(void *worker, void *self, size_t *ret_len, bool *ret_last)
@@ -129,9 +132,11 @@ enum net_rc transfer_filled(void *worker, void *self, size_t len)
 
 void transfer_gone(void *worker, void *self)
 {
-    (void)worker;
+    struct session_worker *context = worker;
     struct session *session = self;
     if (session->state == UPLOAD)
         cmd_upload_abort(&session->upload);
+    else
+        cmd_abort(&context->cmd, &session->upload.req);
     free(session);
 }

@@ -21,7 +21,8 @@ enum net_rc transfer_upload(struct session_worker *worker, void **session, struc
                             const struct proto_request *req);
 /* Remember a request that stopped because of much output. Its line of `line_bytes` stays unused in
  * the input until it is done, for it points there. */
-enum net_rc transfer_suspend(void **session, const struct proto_request *req, size_t line_bytes);
+enum net_rc transfer_suspend(struct session_worker *worker, void **session,
+                             struct proto_request *req, size_t line_bytes);
 /* Go on with what was begun; ends the session when that is done. */
 enum net_rc transfer_resume(struct session_worker *worker, void **session, struct net_io *io);
 

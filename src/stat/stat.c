@@ -118,7 +118,8 @@ const char *stat_name(enum stat_id id)
     return rows[id].name;
 }
 
-static bool is_shown(enum stat_when when, const struct opts *opts)
+static bool is_shown(enum stat_when when, const struct opts *opts,
+                     const struct stat_provider *provider)
 {
     switch (when) {
     case STAT_WHEN_ALWAYS:
@@ -130,7 +131,7 @@ static bool is_shown(enum stat_when when, const struct opts *opts)
     case STAT_WHEN_SLAB_REASSIGN:
         return opts->slab_reassign;
     case STAT_WHEN_LRU_CRAWLER:
-        return opts->lru_crawler;
+        return provider->lru_crawler;
     case STAT_WHEN_LRU_MAINTAINER:
         return opts->lru_maintainer;
     case STAT_WHEN_TLS:
@@ -166,7 +167,7 @@ void stat_print(struct out *out, const struct opts *opts, const uint64_t sum[STA
                 const struct stat_provider *provider)
 {
     for (enum stat_id id = 0; id < STAT_ID_COUNT; id++) {
-        if (!is_shown(rows[id].when, opts))
+        if (!is_shown(rows[id].when, opts, provider))
             continue;
         out_put_str(out, "STAT ");
         out_put_str(out, rows[id].name);

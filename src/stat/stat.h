@@ -71,6 +71,7 @@ void stat_registry_reset(struct stat_registry *registry);
 struct stat_provider {
     void (*value)(void *arg, enum stat_id id, struct out *out);
     void *arg;
+    bool lru_crawler; /* its rows are shown */
 };
 
 /* Append the rows of the general `stats`, "STAT name value\r\n" each, without the END. */
@@ -84,6 +85,16 @@ struct stat_settings {
     uint32_t oldest_s;           /* age of the oldest item */
     int32_t port;                /* the port really listened on */
     bool stats_detail;           /* stats detail changes it */
+    /* slabs automove */
+    uint32_t slab_automove, slab_automove_window_s;
+    double slab_automove_ratio;
+    /* lru_crawler */
+    bool lru_crawler;
+    uint32_t lru_crawler_sleep_us, lru_crawler_tocrawl;
+    /* lru */
+    bool lru_segmented, temporary;
+    uint32_t hot_lru_pct, warm_lru_pct, temporary_ttl_s;
+    double hot_max_factor, warm_max_factor;
 };
 
 /* Append the rows of `stats settings`, without the END. */

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "cmd/cmd.h"
 #include "cmd/prefix.h"
+#include "cmd/tuning.h"
 #include "proto/binary.h"
 #include "proto/text.h"
 
@@ -23,6 +24,7 @@ struct wire {
     struct opts opts;
     struct stat_registry *registry;
     struct cmd_prefixes prefixes;
+    struct cmd_tuning tuning;
     struct cmd_ctx ctx;
     struct out out;     /* answers since the last flush */
     struct out sent;    /* all answers since wire_clear() */
@@ -91,6 +93,8 @@ static inline bool wire_open(struct wire *wire, const struct store_config *confi
     ctx->out = &wire->out;
     ctx->opts = &wire->opts;
     ctx->prefixes = &wire->prefixes;
+    cmd_tuning_init(&wire->tuning, &wire->opts);
+    ctx->tuning = &wire->tuning;
     ctx->now_s = clock_now_s() + 1000;
     ctx->server = &wire_ops;
     ctx->server_arg = wire;

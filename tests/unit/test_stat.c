@@ -94,11 +94,11 @@ static void computed_value(void *arg, enum stat_id id, struct out *out)
         out_put_str(out, "0.000001");
 }
 
-static const struct stat_provider provider = {.value = computed_value};
-
 /* Print `stats` with these options and count its rows. */
 static size_t rows_count(const struct opts *opts, struct out *out)
 {
+    const struct stat_provider provider = {.value = computed_value,
+                                           .lru_crawler = opts->lru_crawler};
     uint64_t sum[STAT_ID_COUNT] = {[STAT_CMD_GET] = 42, [STAT_REJECTED_CONNECTIONS] = 7};
     size_t count = 0;
     out_reset(out);
@@ -153,7 +153,16 @@ static void settings(void **state)
     out_init(&out);
     assert_int_equal(opt_init(&opts), 0);
     const struct stat_settings live = {
-        .memory_limit_bytes = 8 << 20, .verbose = 2, .oldest_s = 9, .port = 4321};
+        .memory_limit_bytes = 8 << 20,
+        .verbose = 2,
+        .oldest_s = 9,
+        .port = 4321,
+        .slab_automove = 1,
+        .slab_automove_window_s = 10,
+        .slab_automove_ratio = 0.8,
+        .hot_max_factor = 0.2,
+        .warm_max_factor = 2,
+    };
     stat_print_settings(&out, &opts, &live);
     out_put(&out, "", 1);
     static const char *const wants[] = {

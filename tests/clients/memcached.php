@@ -1,6 +1,6 @@
 <?php
 // SPDX-License-Identifier: BSD-3-Clause
-// php-memcached in text mode.
+// php-memcached: PORT ascii|binary [USER PASSWORD].
 
 function check($condition, $what)
 {
@@ -11,10 +11,20 @@ function check($condition, $what)
     }
 }
 
-$cache = new Memcached();
-$cache->setOption(Memcached::OPT_BINARY_PROTOCOL, false);
+function connect()
+{
+    global $argv;
+    $cache = new Memcached();
+    $cache->setOption(Memcached::OPT_BINARY_PROTOCOL, $argv[2] === 'binary');
+    if (count($argv) > 3) {
+        $cache->setSaslAuthData($argv[3], $argv[4]);
+    }
+    $cache->addServer('127.0.0.1', (int)$argv[1]);
+    return $cache;
+}
+
+$cache = connect();
 $cache->setOption(Memcached::OPT_COMPRESSION, false);
-$cache->addServer('127.0.0.1', (int)$argv[1]);
 
 check($cache->flush(), 'flush');
 check($cache->set('a', 'one', 60), 'set');
@@ -22,7 +32,8 @@ check($cache->get('a') === 'one', 'get');
 check($cache->get('nothing') === false, 'miss');
 check($cache->getResultCode() === Memcached::RES_NOTFOUND, 'miss code');
 check(!$cache->add('a', 'two'), 'add to existing');
-check($cache->getResultCode() === Memcached::RES_NOTSTORED, 'add code');
+$exists = $argv[2] === 'binary' ? Memcached::RES_DATA_EXISTS : Memcached::RES_NOTSTORED;
+check($cache->getResultCode() === $exists, 'add code');
 check($cache->replace('a', ['x' => [1, 2.5, null]]), 'replace');
 check($cache->get('a') === ['x' => [1, 2.5, null]], 'array');
 check($cache->set('n', 10), 'number');
@@ -49,8 +60,16 @@ check(count($cache->getVersion()) === 1, 'version');
 check($cache->getDelayed(['m2', 's'], true), 'getDelayed');
 check(count($cache->fetchAll()) === 2, 'fetchAll');
 
-$session = new Memcached();
-$session->addServer('127.0.0.1', (int)$argv[1]);
+if ($argv[2] === 'binary') { // in text the library refuses such keys itself
+    check($cache->set('schlüssel', 'ä'), 'set unicode');
+    check($cache->get('schlüssel') === 'ä', 'get unicode');
+}
+check($cache->set('short', 'x', 1) && $cache->set('long', 'x', 100), 'set short');
+usleep(2100000);
+check($cache->get('short') === false, 'expired');
+check($cache->get('long') === 'x', 'not expired');
+
+$session = connect();
 $session->setOption(Memcached::OPT_NO_BLOCK, true);
 $session->setOption(Memcached::OPT_LIBKETAMA_COMPATIBLE, true);
 for ($i = 0; $i < 500; $i++) {

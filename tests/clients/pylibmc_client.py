@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""pylibmc (libmemcached) in text mode, with behaviours that people turn on."""
+"""pylibmc (libmemcached), with behaviours that people turn on: PORT ascii|binary [USER PASSWORD]."""
 
 import sys
+import time
 
 import pylibmc
 
 HOST = f"127.0.0.1:{sys.argv[1]}"
+OPTIONS = {"binary": sys.argv[2] == "binary"}
+if len(sys.argv) > 3:
+    OPTIONS.update(username=sys.argv[3], password=sys.argv[4])
 
 
 def check(behaviors):
-    client = pylibmc.Client([HOST], binary=False, behaviors=behaviors)
+    client = pylibmc.Client([HOST], behaviors=behaviors, **OPTIONS)
     client.flush_all()
     assert client.set("a", "1")
     assert client.get("a") == "1"
@@ -32,6 +36,8 @@ def check(behaviors):
     assert client.touch("s", 100)
     assert client.delete("s")
     assert not client.delete("s")
+    assert client.set("schlüssel", "ä")
+    assert client.get("schlüssel") == "ä"
     big = b"\0\r\n" * 300_000
     assert client.set("big", big)
     assert client.get("big") == big
@@ -44,7 +50,30 @@ def check(behaviors):
     client.disconnect_all()
 
 
+def check_expiry():
+    client = pylibmc.Client([HOST], **OPTIONS)
+    assert client.set("short", "x", time=1)
+    assert client.set("long", "x", time=100)
+    time.sleep(2.1)
+    assert client.get("short") is None
+    assert client.get("long") == "x"
+
+
+def check_wrong_logins(user, password):
+    for name, word in ((user, password + "x"), ("nobody", password)):
+        wrong = pylibmc.Client([HOST], binary=True, username=name, password=word)
+        try:
+            wrong.set("a", "2")
+        except pylibmc.Error as error:
+            assert "AUTHENTICATION" in str(error), error
+        else:
+            raise AssertionError(f"{name} came in")
+
+
 for options in ({}, {"tcp_nodelay": True, "ketama": True}, {"cas": True}, {"no_block": True},
                 {"num_replicas": 0, "buffer_requests": False, "hash": "murmur"}):
     check(options)
+check_expiry()
+if len(sys.argv) > 3:
+    check_wrong_logins(*sys.argv[3:5])
 print("ok")

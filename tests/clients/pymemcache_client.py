@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""pymemcache: every call that it has."""
+"""pymemcache: every call that it has. PORT [tls CA_FILE | login USER PASSWORD]."""
 
+import ssl
 import sys
+import time
 
 from pymemcache.client.base import Client, PooledClient
 from pymemcache.client.hash import HashClient
+from pymemcache.exceptions import MemcacheClientError
 from pymemcache import serde
 
 HOST = ("127.0.0.1", int(sys.argv[1]))
@@ -44,12 +47,52 @@ def check_base(client):
     assert client.get("large") == large
     client.set("gone", "x", expire=-1)
     assert client.get("gone") is None
+    client.set("schlüssel".encode(), "ä".encode(), noreply=False)
+    assert client.get("schlüssel".encode()) == "ä".encode()
     assert client.flush_all(noreply=False) is True
     assert client.get("a") is None
 
 
+def check_expiry(client):
+    client.set("short", "x", expire=1, noreply=False)
+    client.set("long", "x", expire=100, noreply=False)
+    time.sleep(2.1)
+    assert client.get("short") is None
+    assert client.get("long") == b"x"
+
+
+def log_in(user, password):
+    """The library has no logins in text: its first set carries them, as the protocol wants."""
+    stranger = Client(HOST, timeout=10)
+    try:
+        stranger.get("a")
+        raise AssertionError("no login needed")
+    except MemcacheClientError as error:
+        assert "unauthenticated" in str(error)
+    try:
+        stranger.set("login", f"{user} wrong{password}", noreply=False)
+        raise AssertionError("wrong password taken")
+    except MemcacheClientError as error:
+        assert "authentication failure" in str(error)
+    client = Client(HOST, timeout=10)
+    assert client.set("login", f"{user} {password}", noreply=False) is True
+    return client
+
+
 def main():
+    if sys.argv[2:3] == ["tls"]:
+        context = ssl.create_default_context(cafile=sys.argv[3])
+        context.check_hostname = False
+        check_base(Client(HOST, timeout=10, tls_context=context))
+        check_base(PooledClient(HOST, max_pool_size=4, timeout=10, tls_context=context))
+        print("ok")
+        return
+    if sys.argv[2:3] == ["login"]:
+        check_base(log_in(*sys.argv[3:]))
+        print("ok")
+        return
     check_base(Client(HOST, timeout=10))
+    check_expiry(Client(HOST, timeout=10))
     check_base(Client(HOST, timeout=10, no_delay=True))
     check_base(PooledClient(HOST, max_pool_size=4, timeout=10))
     pickled = Client(HOST, serde=serde.pickle_serde, timeout=10)

@@ -2,6 +2,7 @@
 """python-memcached."""
 
 import sys
+import time
 
 import memcache
 
@@ -37,5 +38,11 @@ assert client.get("large") == "y" * 900_000
 assert client.set("packed", "z" * 50_000, min_compress_len=100)
 assert client.get("packed") == "z" * 50_000
 assert client.get_stats()[0][1]["threads"]
+assert client.set("schlüssel", "ä")
+assert client.get("schlüssel") == "ä"
+assert client.set("short", "x", time=1) and client.set("long", "x", time=100)
+time.sleep(2.1)
+assert client.get("short") is None
+assert client.get("long") == "x"
 client.disconnect_all()
 print("ok")

@@ -66,14 +66,14 @@ def files_limit_raise(count):
 class Server:
     """One server process; a context manager.  `args` replace nothing but add to the defaults."""
 
-    def __init__(self, *args, binary=BINARY, listen="127.0.0.1", unix=None):
+    def __init__(self, *args, binary=BINARY, listen="127.0.0.1", unix=None, env=None):
         self.binary = binary
         self.folder = tempfile.TemporaryDirectory(prefix="matte-test-")
         os.chmod(self.folder.name, 0o777)  # the server may become another user
         self.port_file = pathlib.Path(self.folder.name) / "port"
         self.unix = unix
         where = ["-s", unix] if unix else ["-p", "-1", "-U", "0", "-l", listen]
-        env = dict(os.environ, MEMCACHED_PORT_FILENAME=str(self.port_file))
+        env = dict(os.environ, MEMCACHED_PORT_FILENAME=str(self.port_file), **(env or {}))
         self.log_path = pathlib.Path(self.folder.name) / "stderr"
         self.log = open(self.log_path, "wb")
         self.process = subprocess.Popen(

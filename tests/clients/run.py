@@ -299,7 +299,7 @@ CHECKS = [
     ("memcaslap, text", plain, tools_aslap()),
     ("memcaslap, binary", plain, tools_aslap("--binary")),
     ("memccapable -a", plain, capable("-a", "ascii", 27)),
-    ("memccapable -b", plain, capable("-b", "binary", 25)),
+    ("memccapable -b", plain, capable("-b", "binary", 27)),
 ]
 
 

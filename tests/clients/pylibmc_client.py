@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""pylibmc (libmemcached), with behaviours that people turn on: PORT ascii|binary [USER PASSWORD]."""
+"""pylibmc (libmemcached), with behaviours that people turn on.
+
+PORT ascii|binary [USER PASSWORD]"""
 
 import sys
 import time

@@ -265,9 +265,10 @@ def test_daemon(tmp_path):
 
 def test_daemon_with_core_files_stays_in_its_folder(tmp_path):
     path, port = tmp_path / "pid", free_port()
-    done = subprocess.run(harness.command(os.path.abspath(harness.BINARY), "-d", "-r", "-v", "-P", path, "-l",
-                                          "127.0.0.1", "-U", "0", "-p", port), timeout=20,
-                          cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = harness.command(os.path.abspath(harness.BINARY), "-d", "-r", "-v", "-P", path, "-l",
+                              "127.0.0.1", "-U", "0", "-p", port)
+    done = subprocess.run(command, timeout=20, cwd=tmp_path, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL)
     assert done.returncode == 0
     harness.until(path.exists)
     pid = int(path.read_text())

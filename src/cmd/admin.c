@@ -11,8 +11,8 @@ enum cmd_rc cmd_version(struct cmd_ctx *ctx, struct proto_request *req)
 
 enum cmd_rc cmd_quit(struct cmd_ctx *ctx, struct proto_request *req)
 {
-    (void)ctx;
     (void)req;
+    ctx->close_reason = LOGGER_NORMAL;
     return CMD_CLOSE;
 }
 
@@ -74,6 +74,7 @@ enum cmd_rc cmd_shutdown(struct cmd_ctx *ctx, struct proto_request *req)
         return cmd_answer(ctx, req, PROTO_REPLY_BAD_SHUTDOWN);
     if (ctx->server != NULL && ctx->server->shutdown != NULL)
         ctx->server->shutdown(ctx->server_arg, graceful);
+    ctx->close_reason = LOGGER_SHUTDOWN;
     return CMD_CLOSE;
 }
 

@@ -84,6 +84,7 @@ enum cmd_rc cmd_bin_get(struct cmd_ctx *ctx, struct proto_request *req)
     cmd_key_init(ctx, req, &key);
     struct store_view view;
     const enum store_rc rc = store_get(ctx->thread, &key.key, STORE_GET_CAS, &view);
+    cmd_item_got(ctx, &key.key, rc, &view);
     const bool hit = rc == STORE_OK;
     cmd_prefix_count(ctx, key.key.key, hit ? PREFIX_GET_HIT : PREFIX_GET_MISS);
     stat_inc(ctx->stats, STAT_CMD_GET);
@@ -104,6 +105,7 @@ enum cmd_rc cmd_bin_touch(struct cmd_ctx *ctx, struct proto_request *req)
         .flags = STORE_GET_CAS, .touch = true, .touch_exp_s = cmd_bin_exptime(ctx, req)};
     struct store_view view;
     const enum store_rc rc = store_fetch(ctx->thread, &key.key, &how, &view);
+    cmd_item_got(ctx, &key.key, rc, &view);
     const bool hit = rc == STORE_OK;
     cmd_prefix_count(ctx, key.key.key, hit ? PREFIX_GET_HIT : PREFIX_GET_MISS);
     stat_inc(ctx->stats, STAT_CMD_TOUCH);
@@ -253,7 +255,7 @@ enum cmd_rc cmd_bin_arith(struct cmd_ctx *ctx, struct proto_request *req)
         .flags = req->binary.quiet ? 0 : STORE_GET_CAS,
     };
     struct store_arith_result result = {.created = false};
-    const enum store_rc rc = store_arith(ctx->thread, &key.key, &arith, &result);
+    const enum store_rc rc = cmd_item_arith(ctx, &key.key, &arith, &result);
     cmd_count_arith(ctx, arith.decr, rc, result.created);
     if (rc == STORE_OK)
         return answer_number(ctx, req, &result);

@@ -99,12 +99,32 @@ void cmd_count_arith(struct cmd_ctx *ctx, bool decr, enum store_rc rc, bool crea
     cmd_count_gone(ctx, rc);
 }
 
+/* What the request does, for the log. */
+static enum logger_verb verb_of(const struct proto_request *req)
+{
+    if (req->cmd == PROTO_CMD_ADD || req->cmd == PROTO_CMD_BIN_ADD)
+        return LOGGER_ADD;
+    if (req->cmd == PROTO_CMD_REPLACE || req->cmd == PROTO_CMD_BIN_REPLACE)
+        return LOGGER_REPLACE;
+    if (req->cmd == PROTO_CMD_APPEND || req->cmd == PROTO_CMD_BIN_APPEND)
+        return LOGGER_APPEND;
+    if (req->cmd == PROTO_CMD_PREPEND || req->cmd == PROTO_CMD_BIN_PREPEND)
+        return LOGGER_PREPEND;
+    return req->cmd == PROTO_CMD_CAS ? LOGGER_CAS : LOGGER_SET;
+}
+
 enum proto_reply cmd_store_refused(struct cmd_ctx *ctx, const struct proto_request *req,
                                    enum store_rc rc)
 {
-    if (req->cmd == PROTO_CMD_SET || req->cmd == PROTO_CMD_MS || req->cmd == PROTO_CMD_BIN_SET) {
-        struct cmd_key key;
+    const bool is_set =
+        req->cmd == PROTO_CMD_SET || req->cmd == PROTO_CMD_MS || req->cmd == PROTO_CMD_BIN_SET;
+    const bool watched = (ctx->watched & (LOGGER_FETCHERS | LOGGER_MUTATIONS)) != 0;
+    struct cmd_key key;
+    if (is_set || watched)
         cmd_key_init(ctx, req, &key);
+    if (UNLIKELY(watched))
+        cmd_refusal_log(ctx, &key.key, verb_of(req), rc);
+    if (is_set) {
         (void)!store_delete(ctx->thread, &key.key, &(struct store_delete){0});
     }
     const bool too_large = rc == STORE_TOO_LARGE;

@@ -12,13 +12,14 @@
  *           └─false (not taken)  ▼
  *                swallow the rest of value_bytes + tail_bytes, then cmd_run(ctx, &upload->req)
  *
- * Includes: base, opt, stat, proto, store.  Included by: server.
+ * Includes: base, opt, stat, logger, proto, store.  Included by: server.
  * Threads:  one cmd_ctx per worker; the store_thread must be online.
  * Memory:   none of its own but `struct cmd_upload`, which the session keeps.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
 #include "base/out.h"
+#include "logger/logger.h"
 #include "opt/opt.h"
 #include "proto/request.h"
 #include "stat/stat.h"
@@ -31,6 +32,7 @@ enum {
     CMD_OUT_BYTES_MAX = 256 * 1024, /* high-water mark of pending answers, blobs included */
     CMD_KEYS_CHUNK = 32,            /* keys of a multiget that are prefetched together */
     CMD_ERROR_BYTES = 512,          /* a line of an error of the server */
+    CMD_BATCH = 32,                 /* requests whose cache lines are fetched together */
     CMD_COPY_BYTES_MAX = 16 * 1024, /* larger values are sent from where they lie */
 };
 
@@ -65,6 +67,12 @@ struct cmd_ctx {
     struct cmd_prefixes *prefixes; /* shared by all workers; NULL: no `stats detail` */
     struct cmd_tuning *tuning;     /* shared by all workers */
     uint32_t now_s;                /* read once per loop turn */
+    uint32_t watched;              /* streams that clients watch, likewise; 0 without `log` */
+    struct logger_ring *log;       /* this worker's; NULL: nothing can be watched */
+    int fd;                        /* of the connection being served */
+    uint8_t close_reason; /* enum logger_reason; set with CMD_CLOSE, reset by the session */
+    struct logger_watcher *watcher;    /* set with CMD_HOLD, then the session's */
+    const struct proto_request *batch; /* the requests of one read, CMD_BATCH at most; or NULL */
     const struct cmd_server_ops *server;
     void *server_arg;
 };
@@ -75,6 +83,7 @@ enum cmd_rc {
      * with the same request; or cmd_abort() it. */
     CMD_AGAIN,
     CMD_CLOSE, /* flush, then close */
+    CMD_HOLD,  /* flush; from now on the connection only gets the lines of ctx->watcher */
 };
 
 /* First and second step of a batch. Hints: a request without a key is fine. The first one also

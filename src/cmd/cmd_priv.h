@@ -8,8 +8,9 @@
  *   binary.c     the binary protocol              binary_stat.c  its stat
  *   tune.c       slabs lru lru_crawler            dump.c      answers that walk over all items
  *   debug.c      the test build's own
+ *   watch.c      watch, and events for the log
  *
- * Includes: base, opt, stat, proto, store.  Included by: cmd only.
+ * Includes: base, opt, stat, logger, proto, store.  Included by: cmd only.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
@@ -116,16 +117,83 @@ void cmd_count_compare(struct cmd_ctx *ctx, enum store_rc rc);
 /* Count incr's or decr's outcome. `created`: the number was not there and has been made. */
 void cmd_count_arith(struct cmd_ctx *ctx, bool decr, enum store_rc rc, bool created);
 
+/* ── the store, watched ───────────────────────────────────────────────────────────────────────
+ * The calls by which commands of every protocol reach the store: what clients watch is told to the
+ * log. When nobody does, they cost the test of one word that lies with the worker. */
+
+void cmd_item_got_watched(struct cmd_ctx *ctx, const struct store_key *key, enum store_rc rc,
+                          const struct store_view *view);
+enum store_rc cmd_item_put_watched(struct cmd_ctx *ctx, const struct proto_request *req,
+                                   const struct store_key *key, const struct store_put *put,
+                                   struct store_put_result *ret_result);
+enum store_rc cmd_item_arith_watched(struct cmd_ctx *ctx, const struct store_key *key,
+                                     const struct store_arith *arith,
+                                     struct store_arith_result *ret_result);
+enum store_rc cmd_item_delete_watched(struct cmd_ctx *ctx, const struct store_key *key,
+                                      const struct store_delete *how, enum logger_verb verb);
+/* A value was refused with STORE_TOO_LARGE or STORE_NO_MEMORY. */
+void cmd_refusal_log(struct cmd_ctx *ctx, const struct store_key *key, enum logger_verb verb,
+                     enum store_rc rc);
+
+/* Did an append or prepend fail for what it would have grown to, not for what was sent? */
+bool cmd_store_outgrown(const struct cmd_ctx *ctx, const struct proto_request *req,
+                        enum store_mode mode, enum store_rc rc);
+
+/* A client's lookup has come to an end; once per key and command. The view counts on STORE_OK. */
+static inline void cmd_item_got(struct cmd_ctx *ctx, const struct store_key *key, enum store_rc rc,
+                                const struct store_view *view)
+{
+    if (UNLIKELY((ctx->watched & LOGGER_FETCHERS) != 0))
+        cmd_item_got_watched(ctx, key, rc, view);
+}
+
+/* store_put() of what `req` brings. An append or prepend that failed for what it would have grown
+ * to, not for what was sent, is STORE_NOT_STORED, as memcached's (observed 1.6.18). */
+MUST_USE static inline enum store_rc cmd_item_put_unwatched(struct cmd_ctx *ctx,
+                                                            const struct proto_request *req,
+                                                            const struct store_key *key,
+                                                            const struct store_put *put,
+                                                            struct store_put_result *ret_result)
+{
+    const enum store_rc rc = store_put(ctx->thread, key, put, ret_result);
+    return UNLIKELY(cmd_store_outgrown(ctx, req, put->mode, rc)) ? STORE_NOT_STORED : rc;
+}
+
+MUST_USE static inline enum store_rc
+cmd_item_put(struct cmd_ctx *ctx, const struct proto_request *req, const struct store_key *key,
+             const struct store_put *put, struct store_put_result *ret_result)
+{
+    if (UNLIKELY((ctx->watched & (LOGGER_FETCHERS | LOGGER_MUTATIONS)) != 0))
+        return cmd_item_put_watched(ctx, req, key, put, ret_result);
+    return cmd_item_put_unwatched(ctx, req, key, put, ret_result);
+}
+
+MUST_USE static inline enum store_rc cmd_item_arith(struct cmd_ctx *ctx,
+                                                    const struct store_key *key,
+                                                    const struct store_arith *arith,
+                                                    struct store_arith_result *ret_result)
+{
+    if (UNLIKELY((ctx->watched & (LOGGER_FETCHERS | LOGGER_MUTATIONS)) != 0))
+        return cmd_item_arith_watched(ctx, key, arith, ret_result);
+    return store_arith(ctx->thread, key, arith, ret_result);
+}
+
+/* `verb` is LOGGER_DELETE or LOGGER_META_DELETE. */
+MUST_USE static inline enum store_rc cmd_item_delete(struct cmd_ctx *ctx,
+                                                     const struct store_key *key,
+                                                     const struct store_delete *how,
+                                                     enum logger_verb verb)
+{
+    if (UNLIKELY((ctx->watched & (LOGGER_FETCHERS | LOGGER_DELETIONS)) != 0))
+        return cmd_item_delete_watched(ctx, key, how, verb);
+    return store_delete(ctx->thread, key, how);
+}
+
 /* A value could not be taken (STORE_TOO_LARGE, STORE_NO_MEMORY): count it, and rather than
  * leave the old value standing remove it, as memcached does for set and ms. Returns what to
  * answer on text. */
 enum proto_reply cmd_store_refused(struct cmd_ctx *ctx, const struct proto_request *req,
                                    enum store_rc rc);
-
-/* Did an append or prepend fail for what it would have grown to, not for what was sent? memcached
- * calls that not stored (observed 1.6.18). */
-bool cmd_store_outgrown(const struct cmd_ctx *ctx, const struct proto_request *req,
-                        enum store_mode mode, enum store_rc rc);
 
 /* What the text and the binary commands share: each runs on the store, counts, and leaves the
  * answer to its caller. */

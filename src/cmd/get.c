@@ -46,6 +46,7 @@ static inline bool get_key(struct cmd_ctx *ctx, const struct lookup *lookup,
 {
     struct store_view view;
     const enum store_rc rc = look_up(ctx, lookup, key, &view);
+    cmd_item_got(ctx, key, rc, &view);
     const bool hit = rc == STORE_OK;
     cmd_prefix_count(ctx, key->key, hit ? PREFIX_GET_HIT : PREFIX_GET_MISS);
     if (hit) {

@@ -8,7 +8,7 @@ enum store_rc cmd_delete_run(struct cmd_ctx *ctx, const struct proto_request *re
     cmd_key_init(ctx, req, &key);
     cmd_prefix_count(ctx, key.key.key, PREFIX_DELETE);
     const struct store_delete how = {.compare = compare, .compare_cas = req->compare_cas};
-    const enum store_rc rc = store_delete(ctx->thread, &key.key, &how);
+    const enum store_rc rc = cmd_item_delete(ctx, &key.key, &how, LOGGER_DELETE);
     if (rc == STORE_OK)
         stat_inc(ctx->stats, STAT_DELETE_HITS);
     else if (store_rc_is_miss(rc))
@@ -30,6 +30,7 @@ enum cmd_rc cmd_touch(struct cmd_ctx *ctx, struct proto_request *req)
     const struct store_fetch how = {.touch = true, .touch_exp_s = cmd_exptime(ctx, req->exptime)};
     struct store_view view;
     const enum store_rc rc = store_fetch(ctx->thread, &key.key, &how, &view);
+    cmd_item_got(ctx, &key.key, rc, &view);
     stat_inc(ctx->stats, STAT_CMD_TOUCH);
     if (rc == STORE_OK) {
         stat_inc(ctx->stats, STAT_TOUCH_HITS);
@@ -60,7 +61,7 @@ enum cmd_rc cmd_arith(struct cmd_ctx *ctx, struct proto_request *req)
     const bool decr = req->cmd == PROTO_CMD_DECR;
     const struct store_arith arith = {.decr = decr, .delta = req->delta};
     struct store_arith_result result;
-    const enum store_rc rc = store_arith(ctx->thread, &key.key, &arith, &result);
+    const enum store_rc rc = cmd_item_arith(ctx, &key.key, &arith, &result);
     cmd_count_arith(ctx, decr, rc, false);
     if (rc == STORE_OK)
         return answer_number(ctx, req, result.value);

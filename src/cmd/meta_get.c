@@ -130,6 +130,7 @@ enum cmd_rc cmd_meta_get(struct cmd_ctx *ctx, struct proto_request *req)
     cmd_key_init(ctx, req, &key);
     struct store_view view;
     const enum store_rc rc = fetch(ctx, req, &key, &view);
+    cmd_item_got(ctx, &key.key, rc, &view);
     if (rc == STORE_OK) {
         const bool touch = proto_meta_has(req, 'T');
         stat_inc(ctx->stats, touch ? STAT_CMD_TOUCH : STAT_CMD_GET);
@@ -154,7 +155,10 @@ enum cmd_rc cmd_meta_debug(struct cmd_ctx *ctx, struct proto_request *req)
     cmd_key_init(ctx, req, &key);
     struct store_view view;
     stat_inc(ctx->stats, STAT_CMD_META);
-    if (store_get(ctx->thread, &key.key, STORE_GET_CAS | STORE_GET_NO_BUMP, &view) != STORE_OK) {
+    const enum store_rc rc =
+        store_get(ctx->thread, &key.key, STORE_GET_CAS | STORE_GET_NO_BUMP, &view);
+    cmd_item_got(ctx, &key.key, rc, &view);
+    if (rc != STORE_OK) {
         proto_reply(ctx->out, PROTO_REPLY_META_END);
         return CMD_OK;
     }

@@ -90,9 +90,7 @@ enum cmd_rc cmd_meta_set_run(struct cmd_ctx *ctx, struct proto_request *req,
     };
     /* What c and s say of a failure. */
     struct store_put_result result = {.cas_unique = 0, .value_bytes = req->value_bytes};
-    enum store_rc rc = store_put(ctx->thread, &key.key, &put, &result);
-    if (UNLIKELY(cmd_store_outgrown(ctx, req, put.mode, rc)))
-        rc = STORE_NOT_STORED;
+    const enum store_rc rc = cmd_item_put(ctx, req, &key.key, &put, &result);
     const char *code = code_of(rc);
     if (code == NULL)
         return cmd_answer(ctx, req, cmd_store_refused(ctx, req, rc));
@@ -124,7 +122,7 @@ enum cmd_rc cmd_meta_delete(struct cmd_ctx *ctx, struct proto_request *req)
         .compare_cas = req->compare_cas,
         .explicit_cas = req->meta.explicit_cas,
     };
-    const enum store_rc rc = store_delete(ctx->thread, &key.key, &how);
+    const enum store_rc rc = cmd_item_delete(ctx, &key.key, &how, LOGGER_META_DELETE);
     const char *code = code_of(rc);
     if (code == NULL)
         return cmd_answer(ctx, req, PROTO_REPLY_NO_MEMORY);
@@ -210,7 +208,7 @@ enum cmd_rc cmd_meta_arith(struct cmd_ctx *ctx, struct proto_request *req)
     };
     const uint32_t exp_before_s = exptime_before(ctx, req, &key);
     struct store_arith_result result = {.created = false};
-    const enum store_rc rc = store_arith(ctx->thread, &key.key, &arith, &result);
+    const enum store_rc rc = cmd_item_arith(ctx, &key.key, &arith, &result);
     if (arith.touch)
         result.exp_s = exp_before_s;
     cmd_count_arith(ctx, arith.decr, rc, result.created);

@@ -53,9 +53,7 @@ enum store_rc cmd_put_run(struct cmd_ctx *ctx, const struct proto_request *req,
         .value = req->value,
         .upload = how->upload,
     };
-    enum store_rc rc = store_put(ctx->thread, &key.key, &put, ret_result);
-    if (UNLIKELY(cmd_store_outgrown(ctx, req, put.mode, rc)))
-        rc = STORE_NOT_STORED;
+    const enum store_rc rc = cmd_item_put(ctx, req, &key.key, &put, ret_result);
     if (rc != STORE_TOO_LARGE && rc != STORE_NO_MEMORY)
         stat_inc(ctx->stats, STAT_CMD_SET); /* an upload was accepted, whatever came of it */
     if (put.compare)

@@ -26,6 +26,18 @@ void net_addr_format(const struct sockaddr *addr, socklen_t len, char *ret_text)
     }
 }
 
+void net_addr_peer(const struct sockaddr *addr, struct logger_peer *ret_peer)
+{
+    *ret_peer = (struct logger_peer){.port = (uint16_t)net_addr_port(addr)};
+    if (addr->sa_family == AF_INET) {
+        ret_peer->family = 4;
+        memcpy(ret_peer->ip, &((const struct sockaddr_in *)(const void *)addr)->sin_addr, 4);
+    } else if (addr->sa_family == AF_INET6) {
+        ret_peer->family = 6;
+        memcpy(ret_peer->ip, &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr, 16);
+    }
+}
+
 int net_addr_port(const struct sockaddr *addr)
 {
     if (addr->sa_family == AF_INET)

@@ -4,12 +4,14 @@
  *                          ▼                                                │
  *     NET_MORE ─► receive ─► run batches ─► send ─► all taken? ─────────────┤
  *     NET_FILL ─► receive_value (straight into the store)                   ├─► NET_MORE, NET_FILL
+ *     NET_HOLD ─► run_held (input is dropped)                               ├─► NET_HOLD
  *                                            └─► no: the rest is `pending`, └─► NET_CLOSE: close
  *                                                nothing else happens until EPOLLOUT
  *
  * All input passes through conn_recv(), all output through conn_sendv(); there, TLS comes in
  * between (tls_conn.c).
  * SPDX-License-Identifier: BSD-3-Clause */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -23,9 +25,52 @@ static void state_set(struct net_conn *conn, enum net_state state)
     atomic_store_explicit(&conn->state, (uint8_t)state, memory_order_relaxed);
 }
 
+void net_conn_log(struct net_worker *worker, const struct net_conn *conn, enum logger_type type,
+                  const char *message)
+{
+    if (LIKELY((worker->watched & LOGGER_CONNEVENTS) == 0))
+        return;
+    const struct logger_event event = {
+        .type = (uint8_t)type,
+        .status = conn->reason,
+        .fd = conn->fd,
+        .text = message != NULL
+                    ? bytes_str(message)
+                    : bytes_of(&worker->net->peers[conn->fd], sizeof(struct logger_peer)),
+    };
+    logger_write(worker->log, &event);
+}
+
+/* It only listens from now on. Returns false when there is no memory for that. */
+static bool held_add(struct net_worker *worker, struct net_conn *conn)
+{
+    if (worker->held_count == worker->held_cap) {
+        const size_t cap = worker->held_cap * 2 + 4;
+        struct net_conn **held = realloc(worker->held, cap * sizeof(struct net_conn *));
+        if (held == NULL)
+            return false;
+        worker->held = held;
+        worker->held_cap = cap;
+    }
+    worker->held[worker->held_count++] = conn;
+    return true;
+}
+
+static void held_remove(struct net_worker *worker, const struct net_conn *conn)
+{
+    for (size_t i = 0; i < worker->held_count; i++)
+        if (worker->held[i] == conn) {
+            worker->held[i] = worker->held[--worker->held_count];
+            return;
+        }
+}
+
 void net_conn_close(struct net_worker *worker, struct net_conn *conn)
 {
     struct net *net = worker->net;
+    net_conn_log(worker, conn, LOGGER_CONN_CLOSE, NULL);
+    if (UNLIKELY(conn->want == NET_HOLD))
+        held_remove(worker, conn);
     if (conn->session != NULL && net->config.ops->gone != NULL)
         net->config.ops->gone(worker->arg, conn->session);
     if (conn->in != NULL)
@@ -73,8 +118,10 @@ static ssize_t conn_recv(struct net_worker *worker, struct net_conn *conn, struc
             conn->readable = false;
         return got;
     }
-    if (got == 0)
+    if (got == 0) {
+        conn->reason = LOGGER_NORMAL;
         return -1;
+    }
     conn->readable = false;
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
 }
@@ -254,7 +301,8 @@ static bool send_answers(struct net_worker *worker, struct net_conn *conn)
 static bool send_pending(struct net_worker *worker, struct net_conn *conn)
 {
     struct out *out = conn->pending;
-    if (!out_send(worker, conn, out)) {
+    const bool left = conn->want == NET_HOLD && conn->hangup; /* and will not read it */
+    if (left || !out_send(worker, conn, out)) {
         net_conn_close(worker, conn);
         return false;
     }
@@ -276,11 +324,55 @@ static bool others_wait(const struct net_worker *worker)
     return worker->events_left > 0 || worker->ready_first != NULL;
 }
 
+/* Drop what the client sends, bounded per call. Returns false when it has ended. */
+static bool discard_input(struct net_worker *worker, struct net_conn *conn)
+{
+    enum { READS = 4 };
+    uint8_t scratch[4096];
+    for (int i = 0; conn->readable && i < READS; i++) {
+        struct iovec iov = {.iov_base = scratch, .iov_len = sizeof(scratch)};
+        if (conn_recv(worker, conn, &iov, 1) < 0)
+            return false;
+    }
+    return true;
+}
+
+/* One that only listens: let `run` answer what it has. Returns false when that is nothing for now,
+ * or the connection is closed. */
+static bool run_held(struct net_worker *worker, struct net_conn *conn)
+{
+    if (conn->hangup || !discard_input(worker, conn)) {
+        conn->reason = LOGGER_ERROR; /* so memcached says of watchers that leave */
+        net_conn_close(worker, conn);
+        return false;
+    }
+    struct net_io io = {
+        .out = &worker->out, .note = &conn->note, .fd = conn->fd, .listener = conn->listener};
+    conn->want = (uint8_t)worker->net->config.ops->run(worker->arg, &conn->session, &io);
+    assert(conn->want == NET_HOLD);
+    if (out_bytes(&worker->out) > 0 || worker->out.failed)
+        return true;
+    if (conn->readable)
+        net_worker_queue(worker, conn);
+    state_set(conn, NET_STATE_HOLD);
+    return false;
+}
+
+/* No input will be run any more. */
+static void input_end(struct net_worker *worker, struct net_conn *conn, uint8_t reason)
+{
+    conn->in_at = conn->in_end;
+    conn->reason = reason & 3u;
+    if (conn->want == NET_HOLD && !held_add(worker, conn))
+        conn->want = NET_CLOSE;
+}
+
 /* Run what is in the input, batch by batch: until it is used up, until the answers should be sent,
  * or until it is another's turn. Returns the number of requests, `done` before included. */
 static uint32_t run_input(struct net_worker *worker, struct net_conn *conn, uint32_t done)
 {
     const struct net_config *config = &worker->net->config;
+    uint8_t reason;
     state_set(conn, NET_STATE_RUN);
     do {
         const uint8_t *data = conn->in != NULL ? conn->in->data + conn->in_at : NULL;
@@ -291,11 +383,14 @@ static uint32_t run_input(struct net_worker *worker, struct net_conn *conn, uint
                             .listener = conn->listener};
         conn->want = (uint8_t)config->ops->run(worker->arg, &conn->session, &io);
         conn->in_at += (uint32_t)io.used;
+        reason = io.reason;
         done += io.requests;
         if (conn->in_at == conn->in_end && conn->want <= NET_YIELD)
             conn->want = NET_MORE;
     } while (conn->want == NET_AGAIN && out_bytes(&worker->out) < NET_OUT_BYTES_MAX &&
              (done < config->requests_per_event || !others_wait(worker)));
+    if (UNLIKELY(conn->want >= NET_HOLD))
+        input_end(worker, conn, reason);
     input_settle(worker, conn);
     return done;
 }
@@ -303,7 +398,8 @@ static uint32_t run_input(struct net_worker *worker, struct net_conn *conn, uint
 void net_conn_serve(struct net_worker *worker, struct net_conn *conn)
 {
     uint32_t done = 0;
-    atomic_store_explicit(&conn->last_s, worker->now_s, memory_order_relaxed);
+    if (LIKELY(conn->want != NET_HOLD))
+        atomic_store_explicit(&conn->last_s, worker->now_s, memory_order_relaxed);
     for (;;) {
         if (conn->pending != NULL && !send_pending(worker, conn))
             return;
@@ -321,6 +417,11 @@ void net_conn_serve(struct net_worker *worker, struct net_conn *conn)
                 return;
             done++; /* a read counts as a request: a long value keeps nobody waiting either */
             break;
+        case NET_HOLD:
+            if (!run_held(worker, conn))
+                return;
+            done++;
+            break;
         case NET_CLOSE:
             net_conn_close(worker, conn);
             return;
@@ -330,7 +431,8 @@ void net_conn_serve(struct net_worker *worker, struct net_conn *conn)
         if (!send_answers(worker, conn))
             return;
         /* Back to the loop, also when nobody is known to wait: only epoll knows. */
-        const bool more = conn->want <= NET_YIELD || (conn->readable && conn->want != NET_CLOSE);
+        const bool more = conn->want <= NET_YIELD || conn->want == NET_HOLD ||
+                          (conn->readable && conn->want != NET_CLOSE);
         if (more && (conn->want == NET_YIELD || done >= worker->net->config.requests_per_event)) {
             stat_inc(worker->stats, STAT_CONN_YIELDS);
             net_worker_queue(worker, conn);

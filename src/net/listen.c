@@ -279,9 +279,20 @@ static struct net_worker *worker_by_queue(struct net *net, int fd)
     return &workers[0];
 }
 
+static void arrival_log(struct net *net, int fd)
+{
+    const struct logger_event event = {
+        .type = LOGGER_CONN_NEW,
+        .fd = fd,
+        .text = bytes_of(&net->peers[fd], sizeof(net->peers[fd])),
+    };
+    logger_write(net->config.log, &event);
+}
+
 /* Give a new connection to a worker. From epoll_ctl on the slot is the worker's; the call orders
  * what we wrote before it. */
-static void hand_out(struct net *net, int fd, const struct net_listener *listener)
+static void hand_out(struct net *net, int fd, const struct net_listener *listener,
+                     const struct sockaddr *addr)
 {
     struct net_worker *worker = net->config.napi_ids ? worker_by_queue(net, fd) : least_loaded(net);
     struct net_conn *conn = &net->conns[fd];
@@ -293,6 +304,7 @@ static void hand_out(struct net *net, int fd, const struct net_listener *listene
     conn->readable = conn->hangup = conn->queued = conn->watch_out = false;
     conn->local = listener->family == AF_UNIX;
     conn->secure = listener->tls != NET_TLS_OFF;
+    conn->reason = LOGGER_ERROR;
     conn->listener = (uint8_t)(listener - net->listeners);
     conn->note = 0;
     atomic_store_explicit(&conn->worker, (uint16_t)worker->index, memory_order_relaxed);
@@ -314,6 +326,9 @@ static void hand_out(struct net *net, int fd, const struct net_listener *listene
     atomic_fetch_add_explicit(&worker->conns, 1, memory_order_relaxed);
     stat_inc(net->config.stats, STAT_CURR_CONNECTIONS);
     stat_inc(net->config.stats, STAT_TOTAL_CONNECTIONS);
+    net_addr_peer(addr, &net->peers[fd]);
+    if (net->config.log != NULL && (logger_watched(net->config.log) & LOGGER_CONNEVENTS) != 0)
+        arrival_log(net, fd);
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = conn};
     if (epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0)
         return;
@@ -341,7 +356,10 @@ static void accept_some(struct net *net, const struct net_listener *listener)
             pause_accepting(net);
             return;
         }
-        const int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage storage = {.ss_family = AF_UNSPEC};
+        struct sockaddr *addr = (struct sockaddr *)&storage;
+        socklen_t len = sizeof(storage);
+        const int fd = accept4(listener->fd, addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             const bool want =
                 errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
@@ -354,7 +372,7 @@ static void accept_some(struct net *net, const struct net_listener *listener)
         if (is_full(net) || (uint32_t)fd >= net->conns_cap)
             refuse(net, fd, listener);
         else
-            hand_out(net, fd, listener);
+            hand_out(net, fd, listener, addr);
     }
 }
 

@@ -31,6 +31,14 @@ void net_wake_clear(int wake_fd)
 
 /* ── life ─────────────────────────────────────────────────────────────────────────────────── */
 
+/* Addresses for a table; memory comes page by page. NULL: there are none left. */
+static void *table_map(size_t count, size_t bytes)
+{
+    void *map = mmap(NULL, count * bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return map != MAP_FAILED ? map : NULL;
+}
+
 /* Reserve a slot for every fd that the process may ever have. */
 static int conns_map(struct net *net)
 {
@@ -39,12 +47,9 @@ static int conns_map(struct net *net)
         return -errno;
     net->conns_cap =
         limit.rlim_cur < CONNS_CAP_MAX ? (uint32_t)limit.rlim_cur : (uint32_t)CONNS_CAP_MAX;
-    void *map = mmap(NULL, net->conns_cap * sizeof(*net->conns), PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (map == MAP_FAILED)
-        return -errno;
-    net->conns = map;
-    return 0;
+    net->conns = table_map(net->conns_cap, sizeof(*net->conns));
+    net->peers = table_map(net->conns_cap, sizeof(*net->peers));
+    return net->conns != NULL && net->peers != NULL ? 0 : -ENOMEM;
 }
 
 static int listener_init(struct net *net, char *error)
@@ -128,6 +133,11 @@ void net_poke(struct net *net)
     net_wake(net->wake_fd);
 }
 
+void net_worker_wake(struct net *net, unsigned worker)
+{
+    net_wake(net->workers[worker].wake_fd);
+}
+
 void net_free(struct net *net)
 {
     if (net == NULL)
@@ -143,6 +153,8 @@ void net_free(struct net *net)
         close(net->wake_fd);
     if (net->conns != NULL)
         (void)munmap(net->conns, net->conns_cap * sizeof(*net->conns));
+    if (net->peers != NULL)
+        (void)munmap(net->peers, net->conns_cap * sizeof(*net->peers));
     free(net);
 }
 

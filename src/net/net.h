@@ -24,7 +24,7 @@
  *     const struct net_ops ops = {.run = run};
  *     net_new(&config, &net), net_run(net), net_free(net);
  *
- * Includes: base, stat.  Included by: server, bench.
+ * Includes: base, stat, logger.  Included by: server, bench.
  * Threads:  net_run() is the listener's loop, in the caller's thread; net_free() waits for the
  *           workers.
  * Memory:   an idle connection is one cache line; buffers belong to the workers and are lent to
@@ -40,6 +40,7 @@
 #include "net/tls.h"
 
 struct stat_block;
+struct logger_ring;
 
 enum {
     NET_IN_BYTES = 16 * 1024,       /* a read buffer; what one read may bring */
@@ -59,6 +60,7 @@ struct net_io {
     uint16_t *note; /* what the ops remember of this connection even while it is idle; 0 at first */
     int fd;         /* its number, as `stats conns` shows it */
     unsigned listener; /* what it came in by, for net_listener_get() */
+    uint8_t reason;    /* run, with NET_CLOSE: why, enum logger_reason; 0 (an error) at first */
 };
 
 /* What `run` wants next. */
@@ -69,6 +71,8 @@ enum net_rc {
     NET_YIELD, /* likewise, and then it is another's turn, whatever requests_per_event says */
     NET_MORE,  /* more input behind what is not used; a full buffer grows */
     NET_FILL,  /* all is used; the next bytes go straight to `space` */
+    NET_HOLD,  /* the client only listens: what it sends is dropped. To be called, with no input,
+                * when all answers are sent and after net_worker_wake(), until it answers nothing */
     NET_CLOSE, /* send the answers, then close */
 };
 
@@ -101,6 +105,7 @@ struct net_address {
 struct net_worker_config {
     void *arg; /* handed to the ops as `worker` */
     struct stat_block *stats;
+    struct logger_ring *log; /* NULL: nothing is logged */
 };
 
 struct net_config {
@@ -113,6 +118,7 @@ struct net_config {
     const struct net_worker_config *workers;
     unsigned worker_count;
     struct stat_block *stats; /* the listener's */
+    struct logger_ring *log;  /* likewise; NULL: nothing is logged */
     uint32_t conns_max;
     bool conns_max_refuse; /* tell clients beyond conns_max so; else they wait in the backlog */
     const char *refusal;   /* ...with these words */
@@ -140,6 +146,8 @@ MUST_USE int net_run(struct net *net);
 void net_stop(struct net *net);
 /* Have config.poked called soon. From where net_stop() may be called. */
 void net_poke(struct net *net);
+/* Have all connections of a worker that said NET_HOLD run soon. Any thread, from net_new() on. */
+void net_worker_wake(struct net *net, unsigned worker);
 /* Stop and join the workers, close everything. NULL is fine. */
 void net_free(struct net *net);
 
@@ -153,6 +161,7 @@ enum net_state {
     NET_STATE_READ,  /* a part of a request is there */
     NET_STATE_FILL,  /* a value is arriving */
     NET_STATE_WRITE, /* the client has to read first */
+    NET_STATE_HOLD,  /* the client only listens */
 };
 
 struct net_conn_info {

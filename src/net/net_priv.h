@@ -20,6 +20,7 @@
 #include <sys/uio.h>
 
 #include "base/clock.h"
+#include "logger/logger.h"
 #include "net/net.h"
 #include "stat/stat.h"
 
@@ -59,6 +60,7 @@ struct net_conn {          /* one cache line */
     bool watch_out : 1;    /* epoll reports EPOLLOUT, too */
     bool local : 1;        /* a unix socket */
     bool secure : 1;       /* came by a listener with TLS */
+    uint8_t reason : 2;    /* enum logger_reason: why it will be closed */
     uint8_t listener;      /* index in net->listeners */
     _Atomic uint16_t worker;
     uint16_t note; /* the ops' own */
@@ -80,6 +82,10 @@ struct net_worker {
     unsigned index;
     int epoll_fd, wake_fd;
     uint32_t now_s;
+    struct logger_ring *log; /* NULL: nothing is logged */
+    uint32_t watched;        /* streams of it that clients watch, read once per turn */
+    struct net_conn **held;  /* connections that said NET_HOLD, in no order */
+    size_t held_count, held_cap;
     unsigned events_left; /* of this turn, behind the one being served */
     struct net_conn *ready_first, *ready_last;
     struct out out; /* answers of the connection being served */
@@ -104,7 +110,8 @@ struct net_listener {
 
 struct net {
     struct net_config config;
-    struct net_conn *conns; /* by fd */
+    struct net_conn *conns;    /* by fd */
+    struct logger_peer *peers; /* likewise: the other ends; written by the listener */
     uint32_t conns_cap;
     _Atomic uint32_t
         fds_used; /* slots below this have been used; relaxed, slots tell their own state */
@@ -134,7 +141,11 @@ void *net_worker_main(void *arg);
 void net_worker_queue(struct net_worker *worker, struct net_conn *conn);
 
 /* conn.c */
+/* Log an event of stream LOGGER_CONNEVENTS, when that is watched. */
+void net_conn_log(struct net_worker *worker, const struct net_conn *conn, enum logger_type type,
+                  const char *message);
 void net_conn_serve(struct net_worker *worker, struct net_conn *conn);
+/* Log conn->reason, and close. */
 void net_conn_close(struct net_worker *worker, struct net_conn *conn);
 /* Ask epoll to tell when the socket has room again; from the first time on it always does. */
 bool net_conn_watch_out(struct net_worker *worker, struct net_conn *conn);
@@ -152,6 +163,7 @@ bool net_tls_is_late(const struct net_conn *conn, uint32_t now_s);
 
 /* addr.c */
 void net_addr_format(const struct sockaddr *addr, socklen_t len, char *ret_text);
+void net_addr_peer(const struct sockaddr *addr, struct logger_peer *ret_peer);
 int net_addr_port(const struct sockaddr *addr); /* 0 when it has none */
 void net_addr_port_set(struct sockaddr *addr, int port);
 

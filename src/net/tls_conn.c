@@ -177,9 +177,23 @@ bool net_tls_is_late(const struct net_conn *conn, uint32_t now_s)
 
 /* ── input and output ─────────────────────────────────────────────────────────────────────── */
 
+/* Tell those who watch, in OpenSSL's words, before these are forgotten. */
+static void error_log(struct net_worker *worker, const struct net_conn *conn)
+{
+    enum { TEXT_BYTES = 200 };
+    char text[TEXT_BYTES] = "connection ended by the other side";
+    const unsigned long code = ERR_peek_last_error();
+    if (code != 0)
+        ERR_error_string_n(code, text, sizeof(text));
+    net_conn_log(worker, conn, LOGGER_CONN_TLS_ERROR, text);
+}
+
 /* Nothing goes any more; says whose fault it was only once. */
 static void set_broken(struct net_worker *worker, struct net_tls_conn *tls, int error)
 {
+    if (UNLIKELY((worker->watched & LOGGER_CONNEVENTS) != 0) &&
+        (!tls->ready || error == SSL_ERROR_SSL))
+        error_log(worker, tls->conn);
     if (!tls->ready)
         stat_inc(worker->stats, STAT_SSL_HANDSHAKE_ERRORS);
     else if (error == SSL_ERROR_SSL)
@@ -198,6 +212,8 @@ static bool read_may_go_on(struct net_worker *worker, struct net_conn *conn)
     }
     if (error == SSL_ERROR_WANT_WRITE) /* a handshake or a new key has something to say first */
         return net_conn_watch_out(worker, conn);
+    if (error == SSL_ERROR_ZERO_RETURN || conn->tls->ended)
+        conn->reason = LOGGER_NORMAL;
     set_broken(worker, conn->tls, error);
     return false;
 }

@@ -28,6 +28,7 @@ int net_worker_init(struct net_worker *worker, struct net *net, unsigned index)
     worker->index = index;
     worker->arg = net->config.workers[index].arg;
     worker->stats = net->config.workers[index].stats;
+    worker->log = net->config.workers[index].log;
     worker->pool.stats = worker->stats;
     worker->pool.bytes_max = net->config.in_bytes_max;
     out_init(&worker->out);
@@ -55,6 +56,7 @@ void net_worker_fini(struct net_worker *worker)
     if (worker->stats != NULL)
         net_pool_fini(&worker->pool);
     free(worker->tls_gather);
+    free(worker->held);
     out_fini(&worker->out);
 }
 
@@ -86,11 +88,23 @@ static void serve_ready(struct net_worker *worker)
 
 /* ── events ───────────────────────────────────────────────────────────────────────────────── */
 
+/* Somebody may have something for those who only listen. Backwards, as one that is closed is
+ * replaced by the last. */
+static void serve_held(struct net_worker *worker)
+{
+    for (size_t i = worker->held_count; i > 0; i--) {
+        struct net_conn *conn = worker->held[i - 1];
+        if (!conn->queued && conn->pending == NULL)
+            net_conn_serve(worker, conn);
+    }
+}
+
 static void serve_event(struct net_worker *worker, const struct epoll_event *event)
 {
     struct net_conn *conn = event->data.ptr;
     if (conn == NULL) {
         net_wake_clear(worker->wake_fd);
+        serve_held(worker);
         return;
     }
     if ((event->events & ~(uint32_t)EPOLLOUT) != 0)
@@ -98,8 +112,9 @@ static void serve_event(struct net_worker *worker, const struct epoll_event *eve
     if ((event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
         conn->hangup = true;
     /* Events tell the socket's present state: without EPOLLOUT what is pending has to wait on. */
-    const bool stuck =
-        conn->pending != NULL && (event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) == 0;
+    const bool stuck = conn->pending != NULL &&
+                       (event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) == 0 &&
+                       !(conn->want == NET_HOLD && conn->hangup);
     if (!conn->queued && !stuck)
         net_conn_serve(worker, conn);
 }
@@ -146,8 +161,10 @@ static void sweep(struct net_worker *worker)
         if (worker->sweep_fd >= used)
             worker->sweep_fd = 0;
         struct net_conn *conn = own_conn(worker, worker->sweep_fd++);
-        if (conn != NULL && !conn->queued && is_late(worker, conn))
-            net_conn_close(worker, conn);
+        if (conn == NULL || conn->queued || conn->want == NET_HOLD || !is_late(worker, conn))
+            continue;
+        conn->reason = LOGGER_IDLE_TIMEOUT;
+        net_conn_close(worker, conn);
     }
 }
 
@@ -156,8 +173,10 @@ static void close_all(struct net_worker *worker)
     const uint32_t used = atomic_load_explicit(&worker->net->fds_used, memory_order_relaxed);
     for (uint32_t fd = 0; fd < used; fd++) {
         struct net_conn *conn = own_conn(worker, fd);
-        if (conn != NULL)
-            net_conn_close(worker, conn);
+        if (conn == NULL)
+            continue;
+        conn->reason = LOGGER_SHUTDOWN;
+        net_conn_close(worker, conn);
     }
 }
 
@@ -176,6 +195,7 @@ static void turn(struct net_worker *worker)
                                  : sweeping ? 1000
                                             : -1);
     worker->now_s = clock_now_s();
+    worker->watched = worker->log != NULL ? logger_watched(worker->log) : 0;
     if (ops->turn != NULL)
         ops->turn(worker->arg, worker->now_s);
     for (int i = 0; i < count; i++) {

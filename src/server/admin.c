@@ -163,6 +163,8 @@ static const char *state_name(enum net_state state)
         return "conn_nread";
     case NET_STATE_WRITE:
         return "conn_mwrite";
+    case NET_STATE_HOLD:
+        return "conn_watch";
     }
     return "conn_closed";
 }

@@ -12,14 +12,16 @@
 #include "base/log.h"
 #include "server/server.h"
 
-static struct store_config config_of(const struct opts *opts)
+static struct store_config config_of(const struct server *server)
 {
+    const struct opts *opts = server->opts;
     return (struct store_config){
         .memory_bytes = opts->memory_limit_bytes,
         .item_bytes_max = opts->max_item_bytes,
         .no_evict = opts->disable_evictions,
         .no_cas = opts->disable_cas,
         .large_pages = opts->large_pages,
+        .observer = watch_observer(server),
     };
 }
 
@@ -55,7 +57,7 @@ static double seconds_since(uint64_t start_ns)
 
 static int open_on_file(struct server *server, char *error)
 {
-    const struct store_config config = config_of(server->opts);
+    const struct store_config config = config_of(server);
     char *settings = settings_of(server->opts);
     if (settings == NULL)
         return -ENOMEM;
@@ -80,7 +82,7 @@ int memory_open(struct server *server, char *ret_error)
 {
     if (server->opts->memory_file != NULL)
         return open_on_file(server, ret_error);
-    const struct store_config config = config_of(server->opts);
+    const struct store_config config = config_of(server);
     const int rc = store_new(&config, &server->store);
     if (rc != 0)
         (void)snprintf(ret_error, SERVER_ERROR_BYTES, "cannot reserve memory for items: %s",
@@ -95,7 +97,7 @@ void memory_save(struct server *server)
     const bool unused = server->restored && !server->served;
     if (server->store == NULL || server->opts->memory_file == NULL || (!graceful && !unused))
         return;
-    const struct store_config config = config_of(server->opts);
+    const struct store_config config = config_of(server);
     char *settings = settings_of(server->opts);
     const uint64_t start_ns = clock_mono_ns();
     struct store_restart restart = {.text = "cannot save: out of memory"};

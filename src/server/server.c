@@ -58,13 +58,15 @@ static int workers_init(struct server *server)
     for (unsigned i = 0; i < opts->threads; i++) {
         int rc = stat_block_new(server->stats, &model.stats);
         if (rc == 0)
-            rc = worker_init(&server->workers[i], &model, (const struct net *const *)&server->net);
+            rc = watch_ring_new(server, model.stats, &server->workers[i], &model.log);
+        if (rc == 0)
+            rc = worker_init(&server->workers[i], &model, &server->net);
         if (rc != 0)
             return rc;
         server->workers[i].index = i;
         server->workers[i].gate = server->gate;
-        server->net_workers[i] =
-            (struct net_worker_config){.arg = &server->workers[i], .stats = model.stats};
+        server->net_workers[i] = (struct net_worker_config){
+            .arg = &server->workers[i], .stats = model.stats, .log = model.log};
         server->worker_count++;
     }
     return 0;
@@ -129,6 +131,10 @@ static int net_init(struct server *server, char *error)
     const int stat_rc = stat_block_new(server->stats, &stats);
     if (address_count < 0 || stat_rc != 0)
         return address_count < 0 ? address_count : stat_rc;
+    struct logger_ring *log;
+    const int log_rc = watch_ring_new(server, stats, NULL, &log);
+    if (log_rc != 0)
+        return log_rc;
     const struct net_config config = {
         .ops = &worker_ops,
         .addresses = server->addresses,
@@ -139,6 +145,7 @@ static int net_init(struct server *server, char *error)
         .workers = server->net_workers,
         .worker_count = server->worker_count,
         .stats = stats,
+        .log = log,
         .conns_max = opts->conn_limit,
         .conns_max_refuse = opts->maxconns_fast,
         .refusal = "ERROR Too many open connections\r\n",
@@ -171,9 +178,11 @@ int server_init(struct server *server, const struct opts *opts, struct net_tls *
     cmd_tuning_init(&server->tuning, opts);
     int rc = gate_init(server, ret_error);
     if (rc == 0)
-        rc = memory_open(server, ret_error);
-    if (rc == 0)
         rc = stat_registry_new(&server->stats);
+    if (rc == 0)
+        rc = watch_init(server);
+    if (rc == 0)
+        rc = memory_open(server, ret_error);
     if (rc == 0)
         rc = cmd_prefixes_init(&server->prefixes, opts->stats_delimiter, opts->stats_detail);
     if (rc == 0)
@@ -187,9 +196,16 @@ int server_init(struct server *server, const struct opts *opts, struct net_tls *
 
 int server_run(struct server *server)
 {
+    struct stat_block *stats;
     int rc = confine_process(server->opts);
     if (rc == 0)
+        rc = stat_block_new(server->stats, &stats);
+    if (rc == 0)
+        rc = watch_ring_new(server, stats, NULL, &server->keeper.log);
+    if (rc == 0)
         rc = housekeeper_start(&server->keeper, server->store, server->opts);
+    if (rc == 0)
+        rc = logger_start(server->logger);
     if (rc != 0)
         return rc;
     server->served = true;
@@ -221,6 +237,7 @@ void server_reload(struct server *server)
 
 void server_fini(struct server *server)
 {
+    logger_stop(server->logger);
     net_free(
         server->net); /* joins the workers; from here on we are alone but for the housekeeper */
     net_tls_free(server->tls);
@@ -236,4 +253,5 @@ void server_fini(struct server *server)
     stat_registry_free(server->stats);
     memory_save(server); /* nobody uses it any more */
     store_free(server->store);
+    logger_free(server->logger);
 }

@@ -17,6 +17,7 @@ struct server {
     struct store *store;
     struct stat_registry *stats;
     struct gate *gate; /* who may log in; NULL: nobody has to */
+    struct logger *logger;
     struct cmd_prefixes prefixes;
     struct cmd_tuning tuning;
     struct session_worker *workers;
@@ -62,6 +63,14 @@ void memory_save(struct server *server);
 MUST_USE int server_tls_load(const struct opts *opts, struct net_tls **ret_tls, char *ret_error);
 /* Read them again, for a client or SIGHUP; see cmd_server_ops.certs_refresh. */
 bool server_tls_refresh(struct server *server, char *ret_error);
+
+/* watch.c: the log that clients may watch. */
+MUST_USE int watch_init(struct server *server); /* 0 or -errno */
+struct store_observer watch_observer(const struct server *server);
+/* A ring for one more thread; `worker`: whose connections may watch, or NULL. Returns 0 or
+ * -ENOMEM. */
+MUST_USE int watch_ring_new(struct server *server, struct stat_block *stats,
+                            struct session_worker *worker, struct logger_ring **ret_ring);
 
 /* admin.c: what commands ask of the server; the argument is a struct server. */
 extern const struct cmd_server_ops admin_ops;

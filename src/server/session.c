@@ -50,6 +50,7 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
     struct cmd_ctx *cmd = &worker->cmd;
     struct proto_request *batch = worker->batch;
     cmd->out = io->out;
+    cmd->fd = io->fd;
     if (*self != NULL)
         return transfer_resume(worker, self, io);
     if (UNLIKELY((*io->note & (SESSION_TEXT | SESSION_BINARY)) == 0))
@@ -81,7 +82,9 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
         io->used = worker->ends[i];
         io->requests++;
         if (rc == CMD_CLOSE)
-            return NET_CLOSE;
+            return transfer_close(worker, io);
+        if (rc == CMD_HOLD)
+            return transfer_watch(worker, self);
         if (out_bytes(io->out) >= CMD_OUT_BYTES_MAX)
             return NET_FLUSH;
     }

@@ -15,7 +15,7 @@
 #include "net/net.h"
 #include "proto/request.h"
 
-enum { SESSION_BATCH = 32 }; /* requests whose cache lines are fetched together */
+enum { SESSION_BATCH = CMD_BATCH };
 
 struct gate;
 
@@ -29,9 +29,9 @@ enum {
 /* What a worker keeps for the sessions that it serves, one at a time. */
 struct session_worker {
     _Alignas(CACHE_LINE_BYTES) struct cmd_ctx cmd;
-    bool online;                  /* see worker.h */
-    const struct net *const *net; /* tells of the listener that a connection came by */
-    enum opt_protocol protocol;   /* of listeners that do not say */
+    bool online;                /* see worker.h */
+    struct net *const *net;     /* knows the listeners, and wakes this worker */
+    enum opt_protocol protocol; /* of listeners that do not say */
     unsigned index;
     struct gate *gate; /* who may log in; NULL: everybody may do everything */
     struct proto_request batch[SESSION_BATCH];

@@ -4,10 +4,11 @@
 #include <stdlib.h>
 
 struct session {
-    enum { UPLOAD, SWALLOW, SUSPENDED } state;
+    enum { UPLOAD, SWALLOW, SUSPENDED, WATCHING } state;
     uint64_t left;     /* UPLOAD, SWALLOW: bytes of the data block, its end bytes included */
     size_t line_bytes; /* SUSPENDED: of the request, which stays in the input until it is done */
-    struct cmd_upload upload; /* SUSPENDED: only its req is used */
+    struct cmd_upload upload;       /* SUSPENDED: only its req is used */
+    struct logger_watcher *watcher; /* WATCHING */
 };
 
 static enum net_rc verdict(enum cmd_rc rc)
@@ -63,9 +64,36 @@ static enum net_rc resume_upload(struct session_worker *worker, void **self, str
     return verdict(rc);
 }
 
+enum net_rc transfer_close(struct session_worker *worker, struct net_io *io)
+{
+    io->reason = worker->cmd.close_reason;
+    worker->cmd.close_reason = LOGGER_ERROR;
+    return NET_CLOSE;
+}
+
+/* So much of a watcher's lines waits outside of its own buffer. */
+enum { WATCH_BYTES_MAX = 32 * 1024 };
+
+enum net_rc transfer_watch(struct session_worker *worker, void **self)
+{
+    struct session *session = calloc(1, sizeof(*session));
+    if (session == NULL) {
+        logger_watcher_free(worker->cmd.watcher);
+        return NET_CLOSE;
+    }
+    *self = session;
+    session->state = WATCHING;
+    session->watcher = worker->cmd.watcher;
+    return NET_HOLD;
+}
+
 enum net_rc transfer_resume(struct session_worker *worker, void **self, struct net_io *io)
 {
     struct session *session = *self;
+    if (session->state == WATCHING) {
+        (void)logger_watcher_take(session->watcher, io->out, WATCH_BYTES_MAX);
+        return NET_HOLD;
+    }
     if (session->state == UPLOAD)
         return resume_upload(worker, self, io);
     if (session->state == SWALLOW) {
@@ -136,6 +164,8 @@ void transfer_gone(void *worker, void *self)
     struct session *session = self;
     if (session->state == UPLOAD)
         cmd_upload_abort(&session->upload);
+    else if (session->state == WATCHING)
+        logger_watcher_free(session->watcher);
     else
         cmd_abort(&context->cmd, &session->upload.req);
     free(session);

@@ -5,6 +5,7 @@
  *       ▼
  *     SWALLOW ──all of the data block has passed──► answered
  *     SUSPENDED ──answers so far are sent──► runs on
+ *     WATCHING ──a turn, or room in the socket──► more lines of the log, until the client leaves
  *
  * Includes: cmd, net.  Included by: server.
  * Threads:  a session belongs to its connection's worker.
@@ -23,6 +24,10 @@ enum net_rc transfer_upload(struct session_worker *worker, void **session, struc
  * the input until it is done, for it points there. */
 enum net_rc transfer_suspend(struct session_worker *worker, void **session,
                              struct proto_request *req, size_t line_bytes);
+/* Answer with what the log tells from now on, and do not heed the input any more. */
+enum net_rc transfer_watch(struct session_worker *worker, void **session);
+/* A command has ended the connection; why is in its context. */
+enum net_rc transfer_close(struct session_worker *worker, struct net_io *io);
 /* Go on with what was begun; ends the session when that is done. */
 enum net_rc transfer_resume(struct session_worker *worker, void **session, struct net_io *io);
 

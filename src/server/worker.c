@@ -17,6 +17,7 @@ static void worker_turn(void *arg, uint32_t now_s)
 {
     struct session_worker *worker = arg;
     worker->cmd.now_s = now_s;
+    worker->cmd.watched = logger_watched(worker->cmd.log);
     if (worker->online)
         store_thread_quiesce(worker->cmd.thread, now_s);
     else
@@ -42,14 +43,17 @@ const struct net_ops worker_ops = {
     .sleep = worker_sleep,
 };
 
-int worker_init(struct session_worker *worker, const struct cmd_ctx *model,
-                const struct net *const *net)
+int worker_init(struct session_worker *worker, const struct cmd_ctx *model, struct net *const *net)
 {
     worker->cmd = *model;
+    worker->cmd.batch = worker->batch;
     worker->net = net;
     worker->protocol = opt_protocol_of(model->opts);
     worker->online = false;
-    return store_thread_new(model->store, &worker->cmd.thread);
+    const int rc = store_thread_new(model->store, &worker->cmd.thread);
+    if (rc == 0)
+        store_thread_arg_set(worker->cmd.thread, model->log);
+    return rc;
 }
 
 void worker_fini(struct session_worker *worker)
@@ -79,6 +83,7 @@ int housekeeper_start(struct housekeeper *keeper, struct store *store, const str
     const int rc = store_thread_new(store, &keeper->thread);
     if (rc != 0)
         return rc;
+    store_thread_arg_set(keeper->thread, keeper->log);
     const int create_rc = pthread_create(&keeper->pthread, NULL, housekeeper_main, keeper);
     keeper->started = create_rc == 0;
     return -create_rc;

@@ -18,7 +18,7 @@ extern const struct net_ops worker_ops;
 /* Copy `model` and add a handle of the store; `net` is looked at while the worker serves. Returns 0
  * or -ENOMEM. Owns: worker_fini(). */
 MUST_USE int worker_init(struct session_worker *worker, const struct cmd_ctx *model,
-                         const struct net *const *net);
+                         struct net *const *net);
 void worker_fini(struct session_worker *worker);
 
 /* The thread that expires, compacts and evicts, so that workers seldom have to. */
@@ -26,6 +26,7 @@ struct housekeeper {
     struct store *store;
     const struct opts *opts;
     struct store_thread *thread;
+    struct logger_ring *log; /* set before the start; NULL: logs nothing */
     pthread_t pthread;
     bool started;
     atomic_bool stop; /* release by housekeeper_stop(), acquire by the thread */

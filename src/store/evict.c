@@ -65,6 +65,20 @@ static bool part_stays(const struct drain *drain, const struct item *head)
     return drain->thread->store->evict_barren < BARREN_STEPS || item_stays(drain, head);
 }
 
+static void evicted_tell(const struct store_thread *thread, const struct item *item,
+                         uint32_t last_s)
+{
+    const struct store_evicted evicted = {
+        .key = item_key(item),
+        .value_bytes = item_value_bytes(item),
+        .exp_s = item_exp_s(item),
+        .last_access_s = last_s,
+        .now_s = thread->now_s,
+        .fetched = (item_use(item) & USE_FETCHED) != 0,
+    };
+    thread->store->observer.evicted(thread->observer_arg, &evicted);
+}
+
 static void count_end(struct store_thread *thread, const struct item *item, uint64_t loc,
                       enum store_rc why)
 {
@@ -87,6 +101,11 @@ static void count_end(struct store_thread *thread, const struct item *item, uint
         atomic_store_explicit(&store->evicted_age_s,
                               thread->now_s > last_s ? thread->now_s - last_s : 0,
                               memory_order_relaxed);
+        const _Atomic bool *wanted = store->observer.wanted;
+        /* relaxed: who begins to watch may miss what goes in the same moment */
+        if (UNLIKELY(wanted != NULL && atomic_load_explicit(wanted, memory_order_relaxed) &&
+                     thread->observer_arg != NULL))
+            evicted_tell(thread, item, last_s);
     }
 }
 

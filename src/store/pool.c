@@ -405,6 +405,7 @@ static int sizes_set(struct store *store, const struct store_config *config)
     store->no_evict = config->no_evict;
     store->no_cas = config->no_cas;
     store->evict_by_bytes = config->evict_by_bytes;
+    store->observer = config->observer;
     store->seed = config->hash_seed;
     while (store->seed == 0)
         if (getrandom(&store->seed, sizeof(store->seed), 0) != sizeof(store->seed))

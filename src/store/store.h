@@ -50,6 +50,24 @@ struct store_ref;    /* keeps one value where it lies until it is sent */
 
 /* ── life ─────────────────────────────────────────────────────────────────────────────────── */
 
+/* An item that was evicted. */
+struct store_evicted {
+    struct bytes key;
+    uint64_t value_bytes;
+    uint32_t exp_s; /* 0: never */
+    uint32_t last_access_s;
+    uint32_t now_s;
+    bool fetched; /* somebody had read it */
+};
+
+/* Whom to tell about evictions. */
+struct store_observer {
+    const _Atomic bool *wanted; /* read with each eviction; NULL: nobody wants to know */
+    /* In the thread that evicts, with the item's bucket locked: be quick, and call no store.
+     * `arg` is that thread's, see store_thread_arg_set(); never NULL. */
+    void (*evicted)(void *arg, const struct store_evicted *item);
+};
+
 struct store_config {
     uint64_t memory_bytes;   /* -m; at least 1 MiB */
     uint64_t item_bytes_max; /* -I; at most memory_bytes / 2 */
@@ -58,6 +76,7 @@ struct store_config {
     bool evict_by_bytes;     /* keep bytes rather than objects: size does not matter to eviction */
     bool large_pages;        /* -L: back all of it with large pages, now */
     uint64_t hash_seed;      /* 0: drawn at random (tests pass their own) */
+    struct store_observer observer;
 };
 
 /* Reserve memory and build an empty store. Returns 0, -EINVAL (limits out of range) or -ENOMEM.
@@ -103,6 +122,8 @@ MUST_USE int store_save(struct store *store, const struct store_config *config,
 
 /* Register the calling thread's handle (it starts offline). Returns 0 or -ENOMEM. */
 MUST_USE int store_thread_new(struct store *store, struct store_thread **ret_thread);
+/* What the observer is called with; NULL (at first): not at all. While the thread does not run. */
+void store_thread_arg_set(struct store_thread *thread, void *arg);
 void store_thread_free(struct store_thread *thread); /* NULL is fine; no view or batch in use */
 
 /* Come back from sleep: from now on views are valid until the next quiescent point. */

@@ -250,6 +250,7 @@ struct store_thread {
     uint64_t flush_seen, recall_seen;
     int32_t items_unreported; /* net inserts not yet in store->items_rough */
     bool evicting;            /* inside reclaim: allocate from the reserve, never reclaim again */
+    void *observer_arg;       /* NULL: evictions are not told */
     uint32_t line_count;
     uint32_t lines[THREAD_LINES]; /* overflow lines at hand, so that no lock waits for one */
     _Atomic uint64_t counters[COUNT_ID_COUNT];
@@ -272,6 +273,7 @@ struct store {
     uint32_t piece_bytes, fragment_bytes;
     uint64_t item_bytes_max;
     bool no_evict, no_cas, evict_by_bytes;
+    struct store_observer observer;
     uint32_t segments_virtual; /* addresses reserved for so many */
     uint64_t buckets_virtual, lines_virtual;
     size_t map_bytes;

@@ -35,6 +35,11 @@ int store_thread_new(struct store *store, struct store_thread **ret_thread)
     return 0;
 }
 
+void store_thread_arg_set(struct store_thread *thread, void *arg)
+{
+    thread->observer_arg = arg;
+}
+
 static void lines_give_back(struct store_thread *thread)
 {
     struct store *store = thread->store;

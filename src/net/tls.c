@@ -203,10 +203,12 @@ static void options_set(const struct net_tls_config *config, SSL_CTX *ctx)
         SSL_CTX_sess_set_cache_size(ctx, SESSIONS_MAX);
         SSL_CTX_sess_set_new_cb(ctx, net_tls_session_new);
     }
-    if (config->kernel_tls)
+    if (config->kernel_tls) {
         SSL_CTX_set_options(ctx, SSL_OP_ENABLE_KTLS);
-    else
+    } else {
         SSL_CTX_set_read_ahead(ctx, 1); /* one recv per record, not one for its head, too */
+        SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY); /* see read_piece() */
+    }
 }
 
 static int ctx_new(const struct net_tls_config *config, SSL_CTX **ret_ctx, char *error)

@@ -25,15 +25,20 @@
 #include "net/net_priv.h"
 #include "net/tls_priv.h"
 
-enum { HANDSHAKE_BYTES_MAX = 128 * 1024 }; /* OpenSSL allows 100 KiB of client certificates */
+enum {
+    HANDSHAKE_BYTES_MAX = 128 * 1024, /* OpenSSL allows 100 KiB of client certificates */
+    MESSAGES_MAX = 4,                 /* of up to 16 KiB each */
+};
 
 struct net_tls_conn {
     SSL *ssl;
     const struct net_conn *conn;
     uint32_t begun_s; /* when the first bytes came */
     uint32_t handshake_bytes;
-    bool ready;  /* the handshake is done */
-    bool empty;  /* the socket has nothing more for now */
+    bool ready; /* the handshake is done */
+    bool empty; /* the socket has nothing more for now... */
+    bool
+        starved; /* ...and OpenSSL has asked for it; with kernel TLS, which does not tell: always */
     bool ended;  /* the peer has closed its side */
     bool broken; /* nothing can be read or written any more */
 };
@@ -59,7 +64,7 @@ static int bio_read(BIO *bio, char *dst, int len)
         return 0;
     }
     if (tls->empty || errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
-        tls->empty = true;
+        tls->empty = tls->starved = true;
         BIO_set_retry_read(bio);
     }
     return -1;
@@ -202,15 +207,40 @@ static void set_broken(struct net_worker *worker, struct net_tls_conn *tls, int 
     tls->broken = error != SSL_ERROR_ZERO_RETURN || !tls->ready;
 }
 
-/* A read brought nothing. Returns false when nothing will ever come. */
-static bool read_may_go_on(struct net_worker *worker, struct net_conn *conn)
+/* Read until `len` bytes are there or none come. *ret_error is why it has stopped.
+ *
+ * OpenSSL also stops behind messages that carry no data (new keys), when its buffer is empty; the
+ * socket may have more. A client that sends nothing else must not keep a worker: MESSAGES_MAX. */
+static size_t read_piece(struct net_tls_conn *tls, uint8_t *dst, size_t len, int *ret_error)
 {
-    const int error = SSL_get_error(conn->tls->ssl, 0);
+    size_t at = 0;
+    *ret_error = SSL_ERROR_NONE;
+    for (unsigned messages = 0; at < len && messages < MESSAGES_MAX;) {
+        size_t got = 0;
+        const bool done = SSL_read_ex(tls->ssl, dst + at, len - at, &got) == 1;
+        at += got;
+        if (UNLIKELY(!tls->ready))
+            tls->ready = SSL_is_init_finished(tls->ssl);
+        if (done)
+            continue;
+        *ret_error = SSL_get_error(tls->ssl, 0);
+        if (*ret_error != SSL_ERROR_WANT_READ || tls->starved)
+            return at;
+        messages++;
+    }
+    if (at < len)
+        *ret_error = SSL_ERROR_SSL;
+    return at;
+}
+
+/* A read has stopped before there was enough. Returns false when nothing will ever come. */
+static bool read_may_go_on(struct net_worker *worker, struct net_conn *conn, int error)
+{
     if (error == SSL_ERROR_WANT_READ) {
         conn->readable = false;
         return true;
     }
-    if (error == SSL_ERROR_WANT_WRITE) /* a handshake or a new key has something to say first */
+    if (error == SSL_ERROR_WANT_WRITE) /* the handshake has something to say first */
         return net_conn_watch_out(worker, conn);
     if (error == SSL_ERROR_ZERO_RETURN || conn->tls->ended)
         conn->reason = LOGGER_NORMAL;
@@ -224,22 +254,16 @@ ssize_t net_tls_recv(struct net_worker *worker, struct net_conn *conn, const str
     if (conn->tls == NULL && (conn->tls = begin(worker, conn)) == NULL)
         return -1;
     struct net_tls_conn *tls = conn->tls;
-    size_t total = 0;
-    bool more = !tls->broken, alive = more;
+    if (tls->broken)
+        return -1;
     tls->empty = false;
-    for (size_t i = 0; i < count && more; i++) {
-        uint8_t *dst = iov[i].iov_base;
-        for (size_t at = 0, got; at < iov[i].iov_len && more; at += got) {
-            got = 0;
-            more = SSL_read_ex(tls->ssl, dst + at, iov[i].iov_len - at, &got) == 1;
-            if (UNLIKELY(!tls->ready))
-                tls->ready = SSL_is_init_finished(tls->ssl);
-            if (!more)
-                alive = read_may_go_on(worker, conn);
-            total += got;
-        }
-    }
+    tls->starved = net_tls_config_get(worker->net->config.tls)->kernel_tls;
+    size_t total = 0;
+    int error = SSL_ERROR_NONE;
+    for (size_t i = 0; i < count && error == SSL_ERROR_NONE; i++)
+        total += read_piece(tls, iov[i].iov_base, iov[i].iov_len, &error);
     stat_add(worker->stats, STAT_BYTES_READ, total);
+    const bool alive = error == SSL_ERROR_NONE || read_may_go_on(worker, conn, error);
     return total > 0 || alive ? (ssize_t)total : -1;
 }
 

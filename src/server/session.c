@@ -21,6 +21,14 @@ static uint16_t protocol_choose(const struct session_worker *worker, const struc
     return protocol == OPT_PROTOCOL_BINARY ? SESSION_BINARY : SESSION_TEXT;
 }
 
+/* A TLS client that took this for its port: it would wait for an answer that never comes, for its
+ * first message need not have a line's end. */
+static bool is_tls(struct bytes in)
+{
+    enum { HANDSHAKE = 0x16, MAJOR_VERSION = 3 };
+    return in.len > 1 && in.ptr[0] == HANDSHAKE && in.ptr[1] == MAJOR_VERSION;
+}
+
 /* Parse the request at `in`, with its data block. *ret_used counts both; PARSED_LARGE: only the
  * line, or head. */
 static ALWAYS_INLINE enum parsed parse(uint16_t note, struct bytes in, struct proto_request *req,
@@ -53,8 +61,13 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
     cmd->fd = io->fd;
     if (*self != NULL)
         return transfer_resume(worker, self, io);
-    if (UNLIKELY((*io->note & (SESSION_TEXT | SESSION_BINARY)) == 0))
+    if (UNLIKELY((*io->note & (SESSION_TEXT | SESSION_BINARY)) == 0)) {
         *io->note |= protocol_choose(worker, io);
+        if (is_tls(io->in)) {
+            stat_inc(cmd->stats, STAT_SSL_PROTO_ERRORS);
+            return NET_CLOSE;
+        }
+    }
     if (login_wanted(worker, io))
         return login_run(worker, io);
     const uint16_t note = *io->note;

@@ -596,18 +596,13 @@ def test_plain_text_on_a_tls_port(server, conn):
     assert errors_of(conn) == (before[0] + 4, before[1])
 
 
-def test_tls_on_a_plain_port(pool, certs):
-    server = pool.get("-t", "1")
-    assert refused_plain(server.port, client(certs))
-    with server.connect() as conn:
-        conn.ask(b"mn\r\n", b"MN\r\n")
-
-
-def refused_plain(port, context):
-    with socket.create_connection(("127.0.0.1", port), 2) as sock:
-        with pytest.raises((ssl.SSLError, OSError)):
-            context.wrap_socket(sock, server_hostname="127.0.0.1")
-    return True
+def test_tls_on_a_plain_port(certs):
+    """The client is told at once, and the error is counted where TLS is."""
+    with Mixed(certs) as mixed, mixed.plain() as conn:
+        with socket.create_connection(("127.0.0.2", mixed.server.port), 10) as sock:
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                client(certs).wrap_socket(sock, server_hostname="127.0.0.2")
+        assert conn.stats()["ssl_proto_errors"] == "1"
 
 
 def hello(certs):

@@ -12,6 +12,7 @@ import pytest
 import binary
 import harness
 from binary import AUTH_ERROR, INVALID, OK, Binary, request
+from test_tls import TlsConn, certs, client, tls_args  # noqa: F401 pylint: disable=unused-import
 
 UNAUTHENTICATED = b"CLIENT_ERROR unauthenticated\r\n"
 FAILED = b"CLIENT_ERROR authentication failure\r\n"
@@ -168,6 +169,31 @@ def test_unix_socket_wants_a_login(users, tmp_path):
         with server.connect() as conn:
             conn.ask(b"version\r\n", UNAUTHENTICATED)
             conn.ask(login(), STORED)
+
+
+def test_tls_wants_a_login(users, certs, reference):  # noqa: F811
+    if reference:
+        pytest.skip("built without TLS")
+    with harness.Server("-S", "-Y", users, *tls_args(certs)) as server:
+        with TlsConn(server.port, client(certs)) as conn:
+            conn.ask(b"version\r\n" + login(b"foo", b"no") + login() + b"mn\r\n",
+                     UNAUTHENTICATED + FAILED + STORED + b"MN\r\n")
+        with Binary(TlsConn(server.port, client(certs))) as packets:
+            packets.send(plain(), request("noop"), plain(b"foo", b"no"), request("noop"))
+            assert [packets.answer().status for _ in range(4)] == [OK, OK, AUTH_ERROR, AUTH_ERROR]
+            assert packets.answer() is None
+
+
+def test_a_password_is_never_logged(users, reference):
+    if reference:
+        pytest.skip("-vv shows what it reads")
+    with harness.Server("-vvv", "-S", "-Y", users) as server:
+        with server.connect() as conn:
+            conn.ask(login(b"zoo", b"wrong") + login(b"zoo", b"bear"), FAILED + STORED)
+        with Binary(server.connect()) as packets:
+            assert packets.ask(plain(b"zoo", b"wrong")).status == AUTH_ERROR
+            assert packets.ask(plain(b"zoo", b"bear")).status == OK
+        assert "bear" not in server.errors() and "wrong" not in server.errors()
 
 
 def test_idle_connection_stays_logged_in(guarded):
@@ -499,7 +525,10 @@ def test_sasl_without_users_does_not_start(monkeypatch, reference):
 def test_reload_of_a_confined_server(users, reference):
     if reference:
         pytest.skip("no filter")
-    with harness.Server("-v", "-o", "drop_privileges", "-Y", users) as server:
+    option = "drop_privileges"
+    if harness.is_sanitized(harness.BINARY):
+        option += ",relaxed_privileges"
+    with harness.Server("-v", "-o", option, "-Y", users) as server:
         with reloading(server, "users who may log in: 1"):
             users.write_bytes(b"new:1\n")
         assert opens(server, b"new", b"1")

@@ -15,7 +15,7 @@
 #include "gate/gate.h"
 #include "support/kit.h"
 
-enum { CHECKERS = 4, STEADY = 50, CHANGING = 50 };
+enum { CHECKERS = 4, STEADY = 10, CHANGING = 10 };
 
 struct race {
     struct gate *gate;

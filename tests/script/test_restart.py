@@ -373,3 +373,13 @@ def test_daemon_keeps_its_file(depot):
     assert depot.meta.exists()  # the pid file goes last
     assert depot.life(do=count_hits) == 0
     assert "0 items restored" in depot.said
+
+
+def test_with_dropped_privileges(depot):
+    """The system call filter lets the file be saved, in several threads."""
+    options = ["-t", "4", "-o", "drop_privileges"]
+    done = subprocess.run(command(BINARY, *options, "-h"), capture_output=True, timeout=30)
+    if done.returncode != 0:
+        pytest.skip("NO SYSTEM CALL FILTER IN THIS BUILD")
+    depot.life(*options, do=fill)
+    assert depot.life(*options, do=count_hits) == 2001

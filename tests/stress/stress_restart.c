@@ -1,8 +1,8 @@
 /* stress/stress_restart.c — threads that write, a stop, threads that build the index again: under
  * ThreadSanitizer, several times.
  *
- * Every key has one writer, which knows what it stored last; nothing is evicted. So after each start
- * every key reads what was stored last, and what was removed is not there.
+ * Every key has one writer, which knows what it stored last; nothing is evicted. So after each
+ * start every key reads what was stored last, and what was removed is not there.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <pthread.h>
 

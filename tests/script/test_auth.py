@@ -3,8 +3,10 @@
 
 import contextlib
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -337,6 +339,54 @@ def test_sasl_cut_at_every_byte(sasl_only):
                     client.send(piece)
                     barrier.ask(request("noop"))
                 assert [client.answer().status for _ in range(4)] == [AUTH_ERROR, OK, OK, OK]
+
+
+FRAGMENTS = [
+    b"get a\r\n", b"version\r\n", b"stats\r\n", b"flush_all\r\n", b"set a 0 0 1\r\nx\r\n", b"set",
+    b"set a 0 0 7\r\n", b"foo bar", b"foo ba\r\n", b"\r\n", b"\n", b" ", b"\0", b"set a 0 0 0\r\n",
+    login(b"foo", b"no"), login(b"zoo", b"bar"), b"watch\r\n", b"shutdown\r\n", b"mn\r\n", b"\x80",
+    b"x" * 700,
+]
+PACKETS = [
+    request("get", b"a"), request("noop"), request("version"), request("sasl_list"), request(0x99),
+    plain(b"foo", b"no"), plain(b"foo", b"bar", b"zoo"), request("sasl_auth", b"M" * 40, b"x"),
+    request("sasl_step", b"PLAIN", b"\0foo\0bar"), request("flush"), request("stat"), b"\x80",
+    request("sasl_auth", b"PLAIN", b"\0foo\0bar", extras=b"1234"), b"get a\r\n", bytes(24),
+    request("sasl_auth", b"PLAIN", b"\0foo\0bar", body_bytes=12), b"\x80\x21",
+]
+REFUSALS = {UNAUTHENTICATED.strip(), FAILED.strip(), b"CLIENT_ERROR auth token too long",
+            b"CLIENT_ERROR bad command line termination",
+            b"CLIENT_ERROR bad authentication token format"}
+
+
+def send_end(conn):
+    with contextlib.suppress(OSError):  # the server may have been faster
+        conn.sock.shutdown(socket.SHUT_WR)
+
+
+def test_random_bytes_open_nothing(sasl):
+    seed = int(os.environ.get("MATTE_SEED", random.randrange(1 << 32)))
+    print("seed", seed)
+    rng = random.Random(seed)
+    with sasl.connect() as other:
+        other.ask(login() + b"set a 0 0 1\r\ny\r\n", STORED + STORED)
+        for _ in range(400):
+            with sasl.connect() as conn:
+                sent = b"".join(rng.choices(FRAGMENTS, k=rng.randrange(1, 12)))
+                if b"foo bar\r\n" in sent or sent.startswith(b"\x80"):
+                    continue  # may be a login
+                conn.send(sent)
+                send_end(conn)
+                lines = conn.take(1 << 30).split(b"\r\n")
+                assert lines.pop() == b"" and set(lines) <= REFUSALS, (sent, lines)
+            with Binary(sasl.connect()) as packets:
+                sent = rng.choices(PACKETS, k=rng.randrange(1, 12))
+                packets.send(PACKETS[2], *sent)
+                send_end(packets.conn)
+                while (answer := packets.answer()) is not None:
+                    assert (answer.status in (AUTH_ERROR, INVALID) or
+                            answer.value in (b"1.6.45", b"PLAIN")), (sent, answer)
+        other.ask(b"get a\r\n", b"VALUE a 0 1\r\ny\r\nEND\r\n")
 
 
 def test_each_protocol_has_its_login(sasl):

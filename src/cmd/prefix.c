@@ -7,7 +7,7 @@
 #include "base/hash.h"
 #include "base/spin.h"
 
-enum { SHARDS = 16, SHARD_BUCKETS = 1024, SHARD_PREFIXES_MAX = PREFIX_COUNT_MAX / SHARDS };
+enum { SHARDS = 16, SHARD_BUCKETS = 1024 };
 
 struct prefix {
     struct prefix *next;
@@ -18,12 +18,12 @@ struct prefix {
 
 struct shard {
     _Alignas(CACHE_LINE_BYTES) struct spin lock;
-    uint32_t count;
     struct prefix *buckets[SHARD_BUCKETS];
 };
 
 struct cmd_prefix_table {
     struct shard shards[SHARDS];
+    _Atomic uint32_t count; /* of all shards; relaxed, it is only a bound */
     char delimiter;
 };
 
@@ -39,18 +39,21 @@ int cmd_prefixes_init(struct cmd_prefixes *prefixes, char delimiter, bool on)
     return 0;
 }
 
-static void shard_clear(struct shard *shard)
+/* Returns how many there were. */
+static uint32_t shard_clear(struct shard *shard)
 {
+    uint32_t count = 0;
     for (size_t i = 0; i < SHARD_BUCKETS; i++) {
         struct prefix *next = shard->buckets[i];
         while (next != NULL) {
             struct prefix *prefix = next;
             next = prefix->next;
             free(prefix);
+            count++;
         }
         shard->buckets[i] = NULL;
     }
-    shard->count = 0;
+    return count;
 }
 
 void cmd_prefixes_reset(struct cmd_prefixes *prefixes)
@@ -58,7 +61,8 @@ void cmd_prefixes_reset(struct cmd_prefixes *prefixes)
     for (size_t i = 0; i < SHARDS; i++) {
         struct shard *shard = &prefixes->table->shards[i];
         spin_lock(&shard->lock);
-        shard_clear(shard);
+        atomic_fetch_sub_explicit(&prefixes->table->count, shard_clear(shard),
+                                  memory_order_relaxed);
         spin_unlock(&shard->lock);
     }
 }
@@ -71,24 +75,35 @@ void cmd_prefixes_fini(struct cmd_prefixes *prefixes)
     prefixes->table = NULL;
 }
 
+/* Take one of the PREFIX_COUNT_MAX places. */
+static bool place_take(struct cmd_prefix_table *table)
+{
+    if (atomic_fetch_add_explicit(&table->count, 1, memory_order_relaxed) < PREFIX_COUNT_MAX)
+        return true;
+    atomic_fetch_sub_explicit(&table->count, 1, memory_order_relaxed);
+    return false;
+}
+
 /* The shard's lock is held. Returns NULL when the table is full or memory ran out. */
-static struct prefix *shard_find(struct shard *shard, struct bytes text, uint64_t hash)
+static struct prefix *shard_find(struct cmd_prefix_table *table, struct shard *shard,
+                                 struct bytes text, uint64_t hash)
 {
     struct prefix **bucket = &shard->buckets[hash / SHARDS % SHARD_BUCKETS];
     for (struct prefix *prefix = *bucket; prefix != NULL; prefix = prefix->next)
         if (bytes_equal(bytes_of(prefix->text, prefix->len), text))
             return prefix;
-    if (shard->count == SHARD_PREFIXES_MAX)
+    if (!place_take(table))
         return NULL;
     struct prefix *prefix = calloc(1, sizeof(*prefix) + text.len);
-    if (prefix == NULL)
+    if (prefix == NULL) {
+        atomic_fetch_sub_explicit(&table->count, 1, memory_order_relaxed);
         return NULL;
+    }
     prefix->len = text.len;
     if (text.len > 0)
         memcpy(prefix->text, text.ptr, text.len);
     prefix->next = *bucket;
     *bucket = prefix;
-    shard->count++;
     return prefix;
 }
 
@@ -102,7 +117,7 @@ void cmd_prefixes_count(struct cmd_prefixes *prefixes, struct bytes key, enum pr
     const uint64_t hash = hash_bytes(text, 0);
     struct shard *shard = &table->shards[hash % SHARDS];
     spin_lock(&shard->lock);
-    struct prefix *prefix = shard_find(shard, text, hash);
+    struct prefix *prefix = shard_find(table, shard, text, hash);
     if (prefix != NULL) {
         prefix->gets += event == PREFIX_GET_HIT || event == PREFIX_GET_MISS;
         prefix->hits += event == PREFIX_GET_HIT;

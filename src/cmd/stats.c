@@ -103,16 +103,19 @@ static enum cmd_rc stats_items(struct cmd_ctx *ctx, struct proto_request *req, s
     struct store_info info;
     store_info(ctx->store, &info);
     const bool lists = ctx->opts->lru_maintainer;
+    const bool temporary =
+        lists && atomic_load_explicit(&ctx->tuning->temporary, memory_order_relaxed);
     const struct {
         struct row row;
-        bool of_lists; /* shown only with the LRU maintainer */
+        bool hidden;
     } rows[] = {
         {{"number", info.items}, false},
-        {{"number_hot", 0}, true},
-        {{"number_warm", 0}, true},
-        {{"number_cold", info.items}, true},
-        {{"age_hot", 0}, true},
-        {{"age_warm", 0}, true},
+        {{"number_hot", 0}, !lists},
+        {{"number_warm", 0}, !lists},
+        {{"number_cold", info.items}, !lists},
+        {{"number_temp", 0}, !temporary},
+        {{"age_hot", 0}, !lists},
+        {{"age_warm", 0}, !lists},
         {{"age", info.oldest_s}, false},
         {{"mem_requested", info.item_bytes}, false},
         {{"evicted", info.evictions}, false},
@@ -123,21 +126,21 @@ static enum cmd_rc stats_items(struct cmd_ctx *ctx, struct proto_request *req, s
         {{"reclaimed", info.reclaimed}, false},
         {{"expired_unfetched", info.expired_unfetched}, false},
         {{"evicted_unfetched", info.evicted_unfetched}, false},
-        {{"evicted_active", info.evicted_active}, true},
+        {{"evicted_active", info.evicted_active}, !lists},
         {{"crawler_reclaimed", info.expired_background}, false},
         {{"crawler_items_checked", info.scanned}, false},
         {{"lrutail_reflocked", 0}, false},
-        {{"moves_to_cold", 0}, true},
-        {{"moves_to_warm", 0}, true},
-        {{"moves_within_lru", 0}, true},
-        {{"direct_reclaims", 0}, true},
-        {{"hits_to_hot", 0}, true},
-        {{"hits_to_warm", 0}, true},
-        {{"hits_to_cold", 0}, true},
-        {{"hits_to_temp", 0}, true},
+        {{"moves_to_cold", 0}, !lists},
+        {{"moves_to_warm", 0}, !lists},
+        {{"moves_within_lru", 0}, !lists},
+        {{"direct_reclaims", 0}, !lists},
+        {{"hits_to_hot", 0}, !lists},
+        {{"hits_to_warm", 0}, !lists},
+        {{"hits_to_cold", 0}, !lists},
+        {{"hits_to_temp", 0}, !lists},
     };
     for (size_t i = 0; info.items > 0 && i < COUNT_OF(rows); i++)
-        if (lists || !rows[i].of_lists)
+        if (!rows[i].hidden)
             out_printf(ctx->out, "STAT items:%d:%s %llu\r\n", CMD_CLASS, rows[i].row.name,
                        (unsigned long long)rows[i].row.value);
     return end(ctx);

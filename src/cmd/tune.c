@@ -22,7 +22,7 @@ void cmd_tuning_init(struct cmd_tuning *tuning, const struct opts *opts)
     atomic_init(&tuning->crawler_sleep_us, (uint32_t)opts->lru_crawler_sleep_us);
     atomic_init(&tuning->crawler_items_max, (uint32_t)opts->lru_crawler_tocrawl);
     atomic_init(&tuning->temporary, opts->temporary_ttl_s != TEMPORARY_OFF);
-    atomic_init(&tuning->segmented, opts->lru_segmented);
+    atomic_init(&tuning->segmented, opts->lru_segmented && opts->lru_maintainer);
     atomic_init(&tuning->crawler, opts->lru_crawler);
     atomic_init(&tuning->dumps, 0);
 }

@@ -179,7 +179,16 @@ static int unix_open(struct net *net, char *error)
     return rc;
 }
 
-int net_listen_open(struct net *net, char *error)
+/* memcached's connections include its listeners, and one of them is left out where it shows how many
+ * there are. */
+static void listeners_count(const struct net *net)
+{
+    stat_add(net->config.stats, STAT_CURR_CONNECTIONS, net->listener_count - 1);
+    stat_add(net->config.stats, STAT_TOTAL_CONNECTIONS, net->listener_count);
+    stat_add(net->config.stats, STAT_CONNECTION_STRUCTURES, net->listener_count);
+}
+
+static int listeners_open(struct net *net, char *error)
 {
     int any_port = 0;
     int absent_rc = 0;
@@ -196,6 +205,14 @@ int net_listen_open(struct net *net, char *error)
     if (net->config.unix_path != NULL)
         return unix_open(net, error);
     return net->listener_count > 0 ? 0 : absent_rc;
+}
+
+int net_listen_open(struct net *net, char *error)
+{
+    const int rc = listeners_open(net, error);
+    if (rc == 0)
+        listeners_count(net);
+    return rc;
 }
 
 void net_listen_close(struct net *net)
@@ -320,7 +337,7 @@ static void hand_out(struct net *net, int fd, const struct net_listener *listene
     const uint32_t used = atomic_load_explicit(&net->fds_used, memory_order_relaxed);
     if ((uint32_t)fd >= used) {
         atomic_store_explicit(&net->fds_used, (uint32_t)fd + 1, memory_order_relaxed);
-        stat_add(net->config.stats, STAT_CONNECTION_STRUCTURES, (uint32_t)fd + 1 - used);
+        stat_inc(net->config.stats, STAT_CONNECTION_STRUCTURES);
     }
     atomic_fetch_add(&net->open_count, 1);
     atomic_fetch_add_explicit(&worker->conns, 1, memory_order_relaxed);

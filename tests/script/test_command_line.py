@@ -555,10 +555,10 @@ def test_help_names_features(reference):
 def test_ineffective_options_are_named(reference):
     if reference:
         pytest.skip("they have an effect there")
-    with harness.Server("-v", "-f", "1.1", "-o", "no_lru_crawler,idle_timeout=100") as server:
+    with harness.Server("-v", "-f", "1.1", "-o", "no_lru_maintainer,idle_timeout=100") as server:
         text = server.errors()
     assert re.search(r"-f, --slab-growth-factor .* no effect", text)
-    assert "-o lru_crawler is accepted" in text
+    assert "-o lru_maintainer is accepted" in text
     assert "idle_timeout is" not in text and "hashpower is" not in text
     with harness.Server("-f", "1.1") as server:
         text = server.errors()

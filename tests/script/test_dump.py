@@ -12,6 +12,7 @@ import urllib.parse
 
 import pytest
 
+import binary
 import harness
 
 META = re.compile(rb"key=(\S+) exp=(-1|\d+) la=(\d+) cas=(\d+) fetch=(yes|no) cls=(\d+) "
@@ -284,6 +285,19 @@ def test_sizes_histogram():
         assert total <= sum(size * count for size, count in sizes) <= total + 14 * 32
         conn.ask(b"delete s0000010:0\r\n", b"DELETED\r\n")
         assert list(conn.stats(b"sizes").values())[0] == "2"
+
+
+def test_sizes_by_the_binary_protocol(reference):
+    """It counts for several turns before it says anything."""
+    with harness.Server("-o", "track_sizes", "-m", "128") as server, server.connect() as conn:
+        fill(conn, 50_000)
+        with server.connect() as other:
+            other.send(binary.request("stat", b"sizes", opaque=7) + binary.request("noop"))
+            answers = binary.Binary(other)
+            rows = [answers.answer(), answers.answer()]
+            assert int(rows[0].key) % 32 == 0 and rows[0].value == b"50000"
+            assert (rows[1].key, rows[1].value, rows[1].opaque) == (b"", b"", 7)
+            assert answers.answer().opcode == binary.OPCODES["noop"]
 
 
 def test_crawl_takes_expired_items_out(reference):

@@ -210,7 +210,7 @@ def test_sizes():
         conn.set(b"b", b"1" * 1000)
         sizes = conn.stats(b"sizes")
         assert all(int(size) % 32 == 0 for size in sizes)
-        assert sum(map(int, sizes.values())) == 4  # matted shows all at their mean size
+        assert sorted(sizes.values()) == ["1", "3"]
         conn.ask(b"delete b\r\n", b"DELETED\r\n")
         assert sum(int(count) for count in conn.stats(b"sizes").values()) == 3
 
@@ -246,6 +246,23 @@ def test_detail():
         assert conn.command(b"stats detail x").startswith(b"CLIENT_ERROR usage: stats detail")
 
 
+def test_detail_keeps_65536_prefixes(reference):
+    with harness.Server() as server, server.connect() as conn:
+        conn.ask(b"stats detail on\r\n", b"OK\r\n")
+        for first in range(0, 66000, 1000):
+            conn.send(b"".join(b"delete p%05d:x noreply\r\n" % i
+                               for i in range(first, first + 1000)))
+        conn.ask(b"mn\r\nstats detail off\r\n", b"MN\r\nOK\r\n")
+        conn.send(b"stats detail dump\r\n")
+        lines = []
+        while (line := conn.line()) != b"END":
+            lines.append(line)
+        assert reference or len(lines) == 65536
+        conn.ask(b"stats reset\r\nstats detail on\r\n", b"RESET\r\nOK\r\n")
+        conn.get(b"new:x")
+        conn.ask(b"stats detail dump\r\n", b"PREFIX new get 1 hit 0 set 0 del 0\r\nEND\r\n")
+
+
 def test_detail_with_a_delimiter_of_its_own():
     with harness.Server("-D", "_") as server, server.connect() as conn:
         assert conn.stats(b"settings")["detail_enabled"] == "yes"
@@ -259,3 +276,84 @@ def test_no_cas():
         conn.set(b"a", b"x")
         conn.ask(b"gets a\r\n", b"VALUE a 0 1 0\r\nx\r\nEND\r\n")
         conn.ask(b"mg a c\r\n", b"HD c0\r\n")
+
+
+# ── row by row against Debian's memcached ────────────────────────────────────────────────────
+
+# of 1.6.45, not yet in 1.6.18
+NEWER = {"resps_waiting"}
+# of 1.6.18 or its extstore, not in a 1.6.45 without
+OLDER = {"inline_ascii_response", "drop_privileges", "slab_reassign_evictions_nomem"}
+EXTSTORE = re.compile(r"ext_|extstore_|.*_extstore|slab_automove_freeratio|ssl_|miss_from|badcrc")
+# rows whose value is a property of the engine or of the process
+OWN_VALUES = set("""pid uptime time version libevent rusage_user rusage_system connection_structures
+response_obj_count response_obj_bytes read_buf_count read_buf_bytes read_buf_bytes_free
+reserved_fds bytes bytes_written hash_power_level hash_bytes slab_global_page_pool
+lru_maintainer_juggles moves_to_cold moves_to_warm moves_within_lru crawler_items_checked
+lru_crawler_starts log_worker_dropped log_worker_written slab_reassign_running tcpport
+lru_crawler_running oldest total_malloced mem_requested chunk_size chunks_per_page total_chunks
+free_chunks used_chunks total_pages age number_cold number_hot number_warm hits_to_hot hits_to_warm
+hits_to_cold bytes_read unexpected_napi_ids round_robin_fallback memory_file num_napi_ids
+time_since_server_cert_refresh slab_automove_window total_items lrutail_reflocked""".split())
+
+
+def shape(value):
+    for name, pattern in (("number", r"-?\d+"), ("seconds", r"\d+\.\d{6}"),
+                          ("real", r"\d+\.\d\d"), ("yes or no", "yes|no|on|off")):
+        if re.fullmatch(pattern, value):
+            return name
+    return "text"
+
+
+def traffic(conn):
+    for line, answer in (
+            (b"set a 0 0 1\r\n1\r\n", b"STORED"), (b"set b 5 0 0\r\n\r\n", b"STORED"),
+            (b"get a\r\n", b"VALUE a 0 1\r\n1\r\nEND"), (b"get nope\r\n", b"END"),
+            (b"gets nope\r\n", b"END"), (b"incr a 5\r\n", b"6"),
+            (b"decr a 1\r\n", b"5"), (b"incr nope 5\r\n", b"NOT_FOUND"),
+            (b"decr nope 5\r\n", b"NOT_FOUND"), (b"touch a 0\r\n", b"TOUCHED"),
+            (b"touch nope 0\r\n", b"NOT_FOUND"), (b"gat 0 a\r\n", b"VALUE a 0 1\r\n5\r\nEND"),
+            (b"cas a 0 0 1 1\r\n1\r\n", b"EXISTS"), (b"cas nope 0 0 1 1\r\n1\r\n", b"NOT_FOUND"),
+            (b"delete b\r\n", b"DELETED"), (b"delete nope\r\n", b"NOT_FOUND"),
+            (b"add a 0 0 1\r\n1\r\n", b"NOT_STORED"), (b"mg a v\r\n", b"VA 1\r\n5"),
+            (b"mg nope v\r\n", b"EN"), (b"ms c 1\r\nx\r\n", b"HD"), (b"md c\r\n", b"HD"),
+            (b"ma a\r\n", b"HD"), (b"mn\r\n", b"MN"),
+            (b"set big 0 0 2000000\r\n" + b"x" * 2000000 + b"\r\n",
+             b"SERVER_ERROR object too large for cache")):
+        conn.ask(line, answer + b"\r\n")
+
+
+def listing(binary, kind, *args):
+    with harness.Server("-t", "2", "-o", "track_sizes", *args, binary=binary) as server, \
+            server.connect() as conn, server.connect() as other:
+        other.ask(b"mn\r\n", b"MN\r\n")
+        traffic(conn)
+        found = conn.stats(kind)
+    if kind != b"conns":
+        return {re.sub(r"^(items:)?\d+:", "", name): value for name, value in found.items()}
+    return {f"{found[name.split(':')[0] + ':state']}:{name.split(':')[1]}": "" for name in found}
+
+
+@pytest.mark.parametrize("args", [(), ("-o", "no_lru_crawler,no_lru_maintainer,no_slab_reassign"),
+                                  ("-o", "idle_timeout=100,temporary_ttl=30,no_maxconns_fast"),
+                                  ("-C", "-M", "-F", "-A", "-X", "-v")])
+@pytest.mark.parametrize("kind", [b"", b"settings", b"items", b"slabs", b"conns"])
+def test_same_rows_as_debians(kind, args, reference):
+    if reference or not harness.answers_version(harness.PEER):
+        pytest.skip("nothing to compare with")
+    ours, theirs = (listing(binary, kind, *args) for binary in (harness.BINARY, harness.PEER))
+    theirs = {name: value for name, value in theirs.items()
+              if not EXTSTORE.match(name) and name.split(":")[-1] not in OLDER}
+    mine = {name: value for name, value in ours.items()
+            if not EXTSTORE.match(name) and name.split(":")[-1] not in OLDER | NEWER}
+    if kind == b"conns":
+        assert sorted(mine) == sorted(theirs)
+        return
+    common = [name for name in mine if name in theirs]
+    assert [name for name in theirs if name in mine] == common
+    assert set(theirs) - set(mine) == set()
+    print("only in 1.6.45:", sorted(set(mine) - set(theirs)))
+    assert {n: shape(mine[n]) for n in common if n not in ("version", "libevent", "inter")} == \
+        {n: shape(theirs[n]) for n in common if n not in ("version", "libevent", "inter")}
+    same = [name for name in common if name not in OWN_VALUES]
+    assert {n: mine[n] for n in same} == {n: theirs[n] for n in same}

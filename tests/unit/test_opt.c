@@ -322,7 +322,7 @@ static void inert(void **state)
     (void)state;
     struct opts opts;
     inert_count = 0;
-    assert_int_equal(parse(&opts, "-f 2 -o hashpower=20,no_lru_crawler,idle_timeout=5").action,
+    assert_int_equal(parse(&opts, "-f 2 -o hashpower=20,no_lru_maintainer,idle_timeout=5").action,
                      OPT_RUN);
     opt_inert_each(&opts, inert_see);
     assert_int_equal(inert_count, 3);

@@ -179,8 +179,8 @@ static int unix_open(struct net *net, char *error)
     return rc;
 }
 
-/* memcached's connections include its listeners, and one of them is left out where it shows how many
- * there are. */
+/* memcached's connections include its listeners, and one of them is left out where it shows how
+ * many there are. */
 static void listeners_count(const struct net *net)
 {
     stat_add(net->config.stats, STAT_CURR_CONNECTIONS, net->listener_count - 1);

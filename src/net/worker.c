@@ -135,10 +135,11 @@ static struct net_conn *own_conn(struct net_worker *worker, uint32_t fd)
 
 /* Has a client kept us waiting for too long, with its next request or with its handshake? Counts
  * it. */
-static bool is_late(const struct net_worker *worker, const struct net_conn *conn)
+static bool is_late(struct net_worker *worker, const struct net_conn *conn)
 {
     if (conn->secure && net_tls_is_late(conn, worker->now_s)) {
         stat_inc(worker->stats, STAT_SSL_HANDSHAKE_ERRORS);
+        net_conn_log(worker, conn, LOGGER_CONN_TLS_ERROR, "the handshake has taken too long");
         return true;
     }
     const uint32_t timeout_s = worker->net->config.idle_timeout_s;

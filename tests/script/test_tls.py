@@ -596,6 +596,23 @@ def test_plain_text_on_a_tls_port(server, conn):
     assert errors_of(conn) == (before[0] + 4, before[1])
 
 
+def test_errors_can_be_watched(certs):
+    with Mixed(certs) as mixed, mixed.plain() as watcher, mixed.plain() as clock:
+        watcher.ask(b"watch connevents\r\n", b"OK\r\n")
+        port = mixed.ports["127.0.0.1"]
+        with socket.create_connection(("127.0.0.1", port), 10) as plain:
+            plain.sendall(b"get a\r\n")
+            assert ends(plain)
+        pattern = rb"(?s).*type=conntlserr fd=\d+ msg=(error:[^\n]*)\n"
+        assert b"wrong version number" in watcher.take_match(re.compile(pattern))[1]
+        with socket.create_connection(("127.0.0.1", port), 10) as silent:
+            clock.ask(b"mn\r\n", b"MN\r\n")
+            until(lambda: int(clock.stats()["curr_connections"]) == 3)
+            clock.ask(b"debugtime 20\r\n", b"OK\r\n")
+            assert ends(silent)
+        watcher.take_match(re.compile(rb"(?s).*type=conntlserr fd=\d+ msg=the handshake has t"))
+
+
 def test_tls_on_a_plain_port(certs):
     """The client is told at once, and the error is counted where TLS is."""
     with Mixed(certs) as mixed, mixed.plain() as conn:

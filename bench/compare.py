@@ -29,6 +29,10 @@ WARM = (256, {"keys": 1_000_000, "value-bytes": 100})
 KILO = (1024, {"keys": 100_000, "value-bytes": 1024})
 LARGE = (1024, {"keys": 2_000, "value-bytes": 65536})
 MEGA = (1024, {"keys": 200, "value-bytes": 1_000_000})
+# The same by TLS, both servers with OpenSSL: encryption costs both the same, and it is most of the
+# cost of large values.
+SMALL_TLS = (64, {"keys": 100_000, "value-bytes": 100, "tls": 1})
+LARGE_TLS = (1024, {"keys": 2_000, "value-bytes": 65536, "tls": 1})
 # Name, target ratio, the best rival's ratio, dataset, load.
 ROWS = [
     ("get, 50 connections, one per trip", 0.72, 0.76, SMALL, {"connections": 50}),
@@ -42,6 +46,9 @@ ROWS = [
     ("get 1 KiB, 500 connections", 0.70, 0.74, KILO, {"connections": 500}),
     ("get 64 KiB", 0.95, 1.18, LARGE, {"connections": 16}),
     ("get 1 MB", 0.95, 1.21, MEGA, {"connections": 4}),
+    ("TLS get, 50 connections, one per trip", 1.0, None, SMALL_TLS, {"connections": 50}),
+    ("TLS get, 32 per trip, 100 B", 1.0, None, SMALL_TLS, {"connections": 50, "depth": 32}),
+    ("TLS get 64 KiB", 1.0, None, LARGE_TLS, {"connections": 16}),
 ]
 FIRST_ROW = ROWS[0][0]
 RSS_ROW = "RSS for 4 M items of 16 + 64 B"
@@ -68,8 +75,9 @@ class Bench:
     def say(self, text):
         print(text, file=sys.stderr, flush=True)
 
-    def start(self, memory_mb):
-        return {name: peers.Server(name, peers.cache_argv(program, memory_mb))
+    def start(self, memory_mb, tls):
+        more = peers.tls_argv() if tls else []
+        return {name: peers.Server(name, peers.cache_argv(program, memory_mb) + more)
                 for name, program in self.programs.items()}
 
     def start_floor(self, settings):
@@ -104,13 +112,14 @@ class Bench:
         """All rows of one dataset, on servers of their own."""
         memory_mb, settings = dataset
         done = []
-        servers = self.start(memory_mb)
+        servers = self.start(memory_mb, "tls" in settings)
         try:
             for server in servers.values():
                 self.preload(server, settings)
             if dataset is HUGE:
                 done.append(self.rss_row(servers))
-            if settings["value-bytes"] <= FLOOR_VALUE_BYTES and os.path.exists(self.floor):
+            has_floor = settings["value-bytes"] <= FLOOR_VALUE_BYTES and "tls" not in settings
+            if has_floor and os.path.exists(self.floor):
                 servers.update(self.start_floor(settings))
             for row in rows:
                 done += self.cpu_rows(row, servers, settings)
@@ -167,7 +176,7 @@ class Bench:
 
     def all(self):
         rows = []
-        for dataset in (SMALL, HUGE, WIDE, WARM, KILO, LARGE, MEGA):
+        for dataset in (SMALL, HUGE, WIDE, WARM, KILO, LARGE, MEGA, SMALL_TLS, LARGE_TLS):
             mine = [row for row in ROWS if row[3] is dataset and self.wanted(row[0])]
             if mine:
                 rows += self.group(dataset, mine)

@@ -37,7 +37,7 @@ static int connect_to(const char *host, uint16_t port)
     return fd;
 }
 
-int conn_open(struct conn *conn, const char *host, uint16_t port)
+int conn_open(struct conn *conn, const char *host, uint16_t port, bool tls)
 {
     int fd = connect_to(host, port);
     if (fd < 0)
@@ -45,11 +45,16 @@ int conn_open(struct conn *conn, const char *host, uint16_t port)
     int one = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     conn->fd = fd;
-    return 0;
+    conn->tls = tls ? tls_open(fd) : NULL;
+    if (!tls || conn->tls != NULL)
+        return 0;
+    close(fd);
+    return -EPROTO;
 }
 
 void conn_close(struct conn *conn)
 {
+    tls_close(conn->tls);
     close(conn->fd);
     free(conn->send);
     free(conn->asks);
@@ -140,8 +145,9 @@ bool conn_send(struct conn *conn)
 {
     while (conn_send_pending(conn)) {
         size_t left = conn->send_len - conn->send_done;
-        ssize_t sent =
-            send(conn->fd, conn->send + conn->send_done, left, MSG_NOSIGNAL | MSG_DONTWAIT);
+        const uint8_t *src = conn->send + conn->send_done;
+        ssize_t sent = conn->tls != NULL ? tls_send(conn->tls, src, left)
+                                         : send(conn->fd, src, left, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EAGAIN)
             return true;
         if (sent < 0 && errno != EINTR) {
@@ -316,7 +322,8 @@ static bool take(struct conn *conn, struct bytes in)
 enum conn_rc conn_recv(struct conn *conn)
 {
     for (;;) {
-        ssize_t got = recv(conn->fd, recv_buf, sizeof(recv_buf), MSG_DONTWAIT);
+        ssize_t got = conn->tls != NULL ? tls_recv(conn->tls, recv_buf, sizeof(recv_buf))
+                                        : recv(conn->fd, recv_buf, sizeof(recv_buf), MSG_DONTWAIT);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && errno == EAGAIN)
@@ -330,7 +337,7 @@ enum conn_rc conn_recv(struct conn *conn)
             return CONN_BROKEN;
         if (conn->ask_next == conn->ask_count)
             return CONN_DONE;
-        if ((size_t)got < sizeof(recv_buf))
+        if ((size_t)got < sizeof(recv_buf) && conn->tls == NULL)
             return CONN_WAIT; /* drained; more to come raises a new event */
     }
 }

@@ -8,13 +8,14 @@
  *    asks:   | a: SET, last | b: GET, last | c: GET | d: GET, last |
  *                                 ^ next: what the coming answer line belongs to
  *
- * Includes: item.  Included by: the bench programs.
+ * Includes: item, tls.  Included by: the bench programs.
  * Threads:  one owner.
  * Spec:     memcached's protocol.txt (text protocol).
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
 #include "item.h"
+#include "tls.h"
 
 enum conn_kind { CONN_GET, CONN_SET };
 
@@ -36,6 +37,7 @@ enum conn_state { CONN_LINE, CONN_VALUE, CONN_TAIL };
 
 struct conn {
     int fd;
+    struct tls *tls; /* NULL: in plain */
     uint32_t key_bytes;
     uint8_t *send;
     size_t send_len, send_done, send_cap;
@@ -59,7 +61,7 @@ enum conn_rc {
 };
 
 /* Connect to a numeric address. Returns 0 or -errno. */
-MUST_USE int conn_open(struct conn *conn, const char *host, uint16_t port);
+MUST_USE int conn_open(struct conn *conn, const char *host, uint16_t port, bool tls);
 void conn_close(struct conn *conn);
 
 void conn_trip_begin(struct conn *conn);

@@ -42,7 +42,7 @@ struct load_opts {
     uint64_t port, connections, depth, keys, key_bytes, multiget;
     struct dist_sizes sizes;
     double get_percent, zipf, seconds, warmup_s, rate;
-    uint64_t ops_max, preload, check_every, allow_misses, server_pid, seed, exptime_s;
+    uint64_t ops_max, preload, check_every, allow_misses, server_pid, seed, exptime_s, tls;
 };
 
 enum load_phase { PHASE_PRELOAD, PHASE_RUN, PHASE_DRAIN };
@@ -87,6 +87,7 @@ static const struct args_row rows[] = {
     {"server-pid", ARGS_COUNT, AT(server_pid), 0, 1e9, "whose CPU time to measure; 0: none"},
     {"seed", ARGS_COUNT, AT(seed), 0, 1e15, "of the random choices"},
     {"exptime", ARGS_COUNT, AT(exptime_s), 0, 1e9, "exptime of every set"},
+    {"tls", ARGS_COUNT, AT(tls), 0, 1, "1: by TLS; the server's certificate is not checked"},
     {0},
 };
 
@@ -257,7 +258,7 @@ static void conns_open(struct load *load)
         struct conn *conn = &load->conns[i];
         conn->counts = &load->counts;
         conn->key_bytes = (uint32_t)opts->key_bytes;
-        int rc = conn_open(conn, opts->host, (uint16_t)opts->port);
+        int rc = conn_open(conn, opts->host, (uint16_t)opts->port, opts->tls != 0);
         if (rc < 0)
             die("connect", strerror(-rc));
         struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = conn};

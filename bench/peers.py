@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -64,6 +65,23 @@ def cache_argv(program, memory_mb):
     """The same options for both: one worker, TCP on loopback, that much memory."""
     argv = [program, "-l", HOST, "-U", "0", "-t", "1", "-c", "2048", "-m", str(memory_mb)]
     return argv + (["-u", "nobody"] if os.geteuid() == 0 else [])
+
+
+def tls_argv(made=[]):
+    """Options for TLS, with a certificate that is made for this run."""
+    if not made:
+        made.append(tempfile.TemporaryDirectory(prefix="matte-bench-"))
+        folder = made[0].name
+        os.chmod(folder, 0o755)
+        done = subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=bench",
+             "-keyout", "key.pem", "-out", "cert.pem"], cwd=folder, capture_output=True,
+            check=False)
+        if done.returncode != 0:
+            raise Failed(f"openssl made no certificate: {done.stderr.decode().strip()}")
+        os.chmod(os.path.join(folder, "key.pem"), 0o644)  # servers become another user
+    folder = made[0].name
+    return ["-Z", "-o", f"ssl_chain_cert={folder}/cert.pem,ssl_key={folder}/key.pem"]
 
 
 class Server:

@@ -273,8 +273,9 @@ int main(int argc, char **argv)
         die("memory", strerror(ENOMEM));
     item_init();
     trace.conn.counts = &trace.counts;
-    int rc =
-        trace.opts.dry ? 0 : conn_open(&trace.conn, trace.opts.host, (uint16_t)trace.opts.port);
+    int rc = trace.opts.dry
+                 ? 0
+                 : conn_open(&trace.conn, trace.opts.host, (uint16_t)trace.opts.port, false);
     if (rc < 0)
         die("connect", strerror(-rc));
     trace.begin_ns = cpu_clock_ns();

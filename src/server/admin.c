@@ -178,7 +178,7 @@ static void conn_print(void *arg, const struct net_conn_info *info)
     out_printf(out, "STAT %d:state %s\r\n", info->fd, state_name(info->state));
     out_printf(out, "STAT %d:resps_waiting %d\r\n", info->fd, info->state == NET_STATE_WRITE);
     out_printf(out, "STAT %d:secs_since_last_cmd %u\r\n", info->fd,
-               info->state == NET_STATE_LISTEN ? clock_now_s() - CLOCK_START_S : info->idle_s);
+               info->state == NET_STATE_LISTEN ? clock_uptime_s() : info->idle_s);
 }
 
 static void stats_conns(void *arg, struct out *out)

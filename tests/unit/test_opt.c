@@ -144,10 +144,11 @@ static void texts(void **state)
 {
     (void)state;
     struct opts opts;
-    assert_int_equal(parse(&opts, "-s /tmp/x -u nobody -P /tmp/p -B ascii").action, OPT_RUN);
+    assert_int_equal(parse(&opts, "-s /tmp/x -u nobody -P /tmp/p -B ascii -e /tmp/m").action, OPT_RUN);
     assert_string_equal(opts.unix_socket, "/tmp/x");
     assert_string_equal(opts.user, "nobody");
     assert_string_equal(opts.pidfile, "/tmp/p");
+    assert_string_equal(opts.memory_file, "/tmp/m");
     assert_string_equal(opts.protocol, "ascii");
     opt_fini(&opts);
     static const char *const logins[][2] = {

@@ -144,7 +144,8 @@ static void texts(void **state)
 {
     (void)state;
     struct opts opts;
-    assert_int_equal(parse(&opts, "-s /tmp/x -u nobody -P /tmp/p -B ascii -e /tmp/m").action, OPT_RUN);
+    const char *line = "-s /tmp/x -u nobody -P /tmp/p -B ascii -e /tmp/m";
+    assert_int_equal(parse(&opts, line).action, OPT_RUN);
     assert_string_equal(opts.unix_socket, "/tmp/x");
     assert_string_equal(opts.user, "nobody");
     assert_string_equal(opts.pidfile, "/tmp/p");

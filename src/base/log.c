@@ -21,16 +21,13 @@ unsigned log_level_get(void)
     return atomic_load_explicit(&current_level, memory_order_relaxed);
 }
 
-void log_line(enum log_level level, const char *format, ...)
+static void line_write(const char *who, const char *format, va_list args) PRINTF_LIKE(2, 0);
+
+static void line_write(const char *who, const char *format, va_list args)
 {
-    if ((unsigned)level > log_level_get())
-        return;
     char line[LINE_BYTES];
-    int len = snprintf(line, sizeof(line), "matted: ");
-    va_list args;
-    va_start(args, format);
+    int len = snprintf(line, sizeof(line), "%s", who);
     const int more = vsnprintf(line + len, sizeof(line) - 1 - (size_t)len, format, args);
-    va_end(args);
     if (more < 0)
         return;
     len += more;
@@ -38,4 +35,24 @@ void log_line(enum log_level level, const char *format, ...)
         len = LINE_BYTES - 2;
     line[len++] = '\n';
     (void)!write(STDERR_FILENO, line, (size_t)len);
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+    if ((unsigned)level > log_level_get())
+        return;
+    va_list args;
+    va_start(args, format);
+    line_write("matted: ", format, args);
+    va_end(args);
+}
+
+void log_plain(enum log_level level, const char *format, ...)
+{
+    if ((unsigned)level > log_level_get())
+        return;
+    va_list args;
+    va_start(args, format);
+    line_write("", format, args);
+    va_end(args);
 }

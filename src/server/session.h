@@ -33,7 +33,8 @@ struct session_worker {
     struct net *const *net;     /* knows the listeners, and wakes this worker */
     enum opt_protocol protocol; /* of listeners that do not say */
     unsigned index;
-    struct gate *gate; /* who may log in; NULL: everybody may do everything */
+    struct gate *gate;             /* who may log in; NULL: everybody may do everything */
+    uint32_t trace_s, trace_lines; /* -vv: lines printed in that second */
     struct proto_request batch[SESSION_BATCH];
     size_t ends[SESSION_BATCH]; /* where each request ends in the input */
 };

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "server/confine.h"
+#include "server/trace.h"
 #include "server/transfer.h"
 
 enum { HOUSEKEEPING_MS = 1000 }; /* expiry has a resolution of a second */
@@ -34,7 +35,7 @@ static void worker_sleep(void *arg)
 }
 
 const struct net_ops worker_ops = {
-    .run = session_run,
+    .run = trace_run,
     .space = transfer_space,
     .filled = transfer_filled,
     .gone = transfer_gone,

@@ -443,6 +443,53 @@ def test_verbosity_writes_to_stderr():
         conn.ask(b"verbosity 0\r\n", b"OK\r\n")
 
 
+def test_very_verbose_shows_commands_and_replies(reference):
+    if reference:
+        pytest.skip("looks a little different")
+    with harness.Server("-vv", "-t", "1") as server:
+        with server.connect() as conn:
+            conn.send(b"set a 0 0 6\r\nsecret\r\nget a b\r\nmg a v\r\nincr a 1\r\nx\x1b\r\n")
+            conn.expect(b"STORED\r\nVALUE a 0 6\r\nsecret\r\nEND\r\nVA 6\r\nsecret\r\n"
+                        b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\nERROR\r\n")
+            conn.set(b"large", b"\n" * 100_000)
+            conn.send(b"get large\r\nmg large v\r\nmn\r\n")
+            conn.take_match(re.compile(rb"(?s).*MN\r\n"))
+        with server.connect() as conn:
+            conn.send(b"\x80\x00\x00\x01" + bytes(4) + b"\0\0\0\1" + bytes(12) + b"a")
+            assert len(conn.take(24 + 4 + 6)) == 34
+            conn.send(b"\x80\x07" + bytes(22))
+            conn.take(24)
+            conn.expect_close()
+        text = server.errors()
+    lines = [re.sub(r"^([<>])\d+ ", r"\1 ", line) for line in text.splitlines()]
+    first = lines.index("< set a 0 0 6")
+    assert lines[first:first + 11] == [
+        "< set a 0 0 6", "< get a b", "< mg a v", "< incr a 1", "< x\\x1b", "> STORED",
+        "> VALUE a 0 6", "> END", "> VA 6",
+        "> CLIENT_ERROR cannot increment or decrement non-numeric value", "> ERROR"]
+    for line in ("< set large 0 0 100000", "> VALUE large 0 100000", "> VA 100000", "> MN",
+                 "< binary 0x00, 1 bytes a", "> binary 0x00, 10 bytes, status 0x0000",
+                 "< connection closed."):
+        assert line in lines, (line, text)
+    assert "secret" not in text
+    assert len(lines) < 60
+    assert re.search(r"^\d+: Client using the ascii protocol", text, re.M)
+    assert re.search(r"^\d+: Client using the binary protocol", text, re.M)
+
+
+def test_very_verbose_has_a_limit(reference):
+    if reference:
+        pytest.skip("without limit")
+    with harness.Server("-vv", "-t", "1") as server, server.connect() as conn:
+        conn.send(b"get nothing\r\n" * 20_000)
+        conn.expect(b"END\r\n" * 20_000)
+        time.sleep(1.1)
+        conn.ask(b"mn\r\n", b"MN\r\n")
+        text = server.errors()
+    assert text.count("\n") < 20_000
+    assert re.search(r"^\.\.\. \d+ more lines", text, re.M)
+
+
 # Every setting of sections 1 and 2 that a server can be started with, and what it then says of it.
 SETTINGS = [
     (("-c", "100"), {"maxconns": "100"}),

@@ -122,8 +122,8 @@ static void text_answers(struct session_worker *worker, int fd, const struct out
 
 /* ── binary ───────────────────────────────────────────────────────────────────────────────── */
 
-/* Print the head at the start of `all`. Returns the bytes from it to the next one, and in *ret_value_at
- * where in them the value begins; 0: there is no whole head. */
+/* Print the head at the start of `all`. Returns the bytes from it to the next one, and in
+ * *ret_value_at where in them the value begins; 0: there is no whole head. */
 static uint64_t binary_head(struct session_worker *worker, char direction, int fd, struct bytes all,
                             size_t *ret_value_at)
 {

@@ -450,7 +450,8 @@ def test_very_verbose_shows_commands_and_replies(reference):
         with server.connect() as conn:
             conn.send(b"set a 0 0 6\r\nsecret\r\nget a b\r\nmg a v\r\nincr a 1\r\nx\x1b\r\n")
             conn.expect(b"STORED\r\nVALUE a 0 6\r\nsecret\r\nEND\r\nVA 6\r\nsecret\r\n"
-                        b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\nERROR\r\n")
+                        b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"
+                        b"ERROR\r\n")
             conn.set(b"large", b"\n" * 100_000)
             conn.send(b"get large\r\nmg large v\r\nmn\r\n")
             conn.take_match(re.compile(rb"(?s).*MN\r\n"))

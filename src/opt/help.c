@@ -160,7 +160,8 @@ static void license_print(void)
     fputs(OPT_VERSION_LINE
           "\n\n" OPT_LICENSE_TEXT "\n"
           "The program contains parts of the header of xxHash (BSD 2-Clause License,\n"
-          "Copyright (c) 2012-2021, Yann Collet), and uses the system's C library.\n",
+          "Copyright (c) 2012-2021, Yann Collet), and uses the system's C library and\n"
+          "OpenSSL (Apache License 2.0).\n",
           stdout);
 }
 

@@ -4,6 +4,7 @@
 import os
 import pathlib
 import pwd
+import random
 import re
 import resource
 import signal
@@ -491,6 +492,25 @@ def test_very_verbose_has_a_limit(reference):
     assert re.search(r"^\.\.\. \d+ more lines", text, re.M)
 
 
+def test_very_verbose_with_garbage(reference):
+    """What is shown is parsed once more: whatever it is, the server must live."""
+    if reference:
+        pytest.skip("of its own")
+    rng = random.Random(7)
+    words = [b"get", b"set", b"ms", b"mg", b"k", b"0", b"1", b"9", b" ", b"\r\n", b"\n", b"\0",
+             b"v", b"VALUE", b"-1", b"99999999999", b"\x80", b"\x80\x00\x00\x01", b"x" * 300]
+    with harness.Server("-vv", "-t", "1") as server:
+        for _ in range(150):
+            data = b"".join(rng.choice(words) + rng.choice([b"", b" ", b"\r\n"])
+                            for _ in range(rng.randrange(1, 100)))
+            with server.connect() as conn:
+                conn.send(data)
+                conn.sock.shutdown(socket.SHUT_WR)
+                conn.take(1 << 20)
+        with server.connect() as conn:
+            conn.ask(b"mn\r\n", b"MN\r\n")
+
+
 # Every setting of sections 1 and 2 that a server can be started with, and what it then says of it.
 SETTINGS = [
     (("-c", "100"), {"maxconns": "100"}),
@@ -593,9 +613,13 @@ def test_absent_mechanism_is_refused(option, reference):
 def test_help_names_features(reference):
     """Scripts and memcached's own tests ask -h for what is built."""
     text = run("-h").stdout
-    for word in ("unix-socket", "napi", "enable-coredumps", "enable-largepages"):
-        assert word in text
+    for word in ("sasl", "enable-ssl", "enable-sasl", "auth-file", "memory-file", "disable-watch",
+                 "disable-dumping", "unix-socket", "napi", "enable-coredumps", "enable-largepages",
+                 "drop_privileges", "ssl_chain_cert", "idle_timeout"):
+        if word != "drop_privileges" or not reference:
+            assert word in text, word
     if not reference:
+        assert "no_drop_privileges" in text
         for word in ("ext_path", "proxy_config"):
             assert word not in text
 

@@ -123,7 +123,8 @@ static bool group_has_effect(const struct opt_row *group)
 {
     for (const struct opt_row *row = group + 1;
          row < opt_rows + opt_row_count && row->type != OPT_ROW_GROUP; row++)
-        if (row->when != OPT_WHEN_INERT && row->type != OPT_ROW_PRESET)
+        if (row->when != OPT_WHEN_INERT && row->type != OPT_ROW_PRESET &&
+            row->type != OPT_ROW_ABSENT)
             return true;
     return false;
 }

@@ -379,7 +379,8 @@ class Mixed:
         self.ports = {}
 
     def __enter__(self):
-        rows = self.plain().stats(b"conns")
+        with self.plain() as conn:
+            rows = conn.stats(b"conns")
         for name, value in rows.items():
             found = re.fullmatch(r"tcp:(127\.0\.0\.\d):(\d+)", value)
             if found and rows.get(name.replace(":addr", ":state")) == "conn_listening":
@@ -598,6 +599,11 @@ def test_plain_text_on_a_tls_port(server, conn):
 
 def test_errors_can_be_watched(certs):
     with Mixed(certs) as mixed, mixed.plain() as watcher, mixed.plain() as clock:
+        def count():
+            return int(clock.stats()["curr_connections"])
+
+        time.sleep(0.1)  # Mixed has had a connection of its own
+        before = count()
         watcher.ask(b"watch connevents\r\n", b"OK\r\n")
         port = mixed.ports["127.0.0.1"]
         with socket.create_connection(("127.0.0.1", port), 10) as plain:
@@ -605,9 +611,9 @@ def test_errors_can_be_watched(certs):
             assert ends(plain)
         pattern = rb"(?s).*type=conntlserr fd=\d+ msg=(error:[^\n]*)\n"
         assert b"wrong version number" in watcher.take_match(re.compile(pattern))[1]
+        until(lambda: count() == before)
         with socket.create_connection(("127.0.0.1", port), 10) as silent:
-            clock.ask(b"mn\r\n", b"MN\r\n")
-            until(lambda: int(clock.stats()["curr_connections"]) == 3)
+            until(lambda: count() == before + 1)
             clock.ask(b"debugtime 20\r\n", b"OK\r\n")
             assert ends(silent)
         watcher.take_match(re.compile(rb"(?s).*type=conntlserr fd=\d+ msg=the handshake has t"))

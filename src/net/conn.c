@@ -89,10 +89,11 @@ void net_conn_close(struct net_worker *worker, struct net_conn *conn)
     const int fd = conn->fd;
     /* Release: the listener may fill the slot as soon as the kernel gives out this fd again. */
     atomic_store_explicit(&conn->state, NET_STATE_FREE, memory_order_release);
-    close(fd);
-    /* Both seq_cst, against the listener's "paused = true, then look at open_count": one of us
-     * sees the other's store, so a pause always ends. */
+    /* Before the client can see the end, so that there is room for whoever it lets in next. Both
+     * seq_cst, against the listener's "paused = true, then look at open_count": one of us sees the
+     * other's store, so a pause always ends. */
     atomic_fetch_sub(&net->open_count, 1);
+    close(fd);
     if (atomic_load(&net->paused))
         net_wake(net->wake_fd);
 }

@@ -195,6 +195,7 @@ const _Atomic bool *logger_evictions_watched(const struct logger *logger)
 
 int logger_start(struct logger *logger)
 {
+    atomic_store_explicit(&logger->stop, false, memory_order_relaxed); /* there is no thread yet */
     const int rc = pthread_create(&logger->thread, NULL, logger_main, logger);
     logger->started = rc == 0;
     return -rc;

@@ -150,7 +150,7 @@ MUST_USE int logger_new(const struct logger_config *config, struct logger **ret_
  * Returns 0 or -ENOMEM. Owns: the logger. */
 MUST_USE int logger_ring_new(struct logger *logger, struct stat_block *stats,
                              void (*wake)(void *arg), void *arg, struct logger_ring **ret_ring);
-/* Start the logger thread. Returns 0 or -errno. */
+/* Start the logger thread; again after logger_stop(), if need be. Returns 0 or -errno. */
 MUST_USE int logger_start(struct logger *logger);
 /* End and join it; no `wake` is called any more. NULL, and one not started, are fine. */
 void logger_stop(struct logger *logger);

@@ -86,6 +86,7 @@ struct net_worker {
     uint32_t watched;        /* streams of it that clients watch, read once per turn */
     struct net_conn **held;  /* connections that said NET_HOLD, in no order */
     size_t held_count, held_cap;
+    bool woken;           /* in this turn, see net_worker_wake() */
     unsigned events_left; /* of this turn, behind the one being served */
     struct net_conn *ready_first, *ready_last;
     struct out out; /* answers of the connection being served */

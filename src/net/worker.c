@@ -88,10 +88,11 @@ static void serve_ready(struct net_worker *worker)
 
 /* ── events ───────────────────────────────────────────────────────────────────────────────── */
 
-/* Somebody may have something for those who only listen. Backwards, as one that is closed is
- * replaced by the last. */
+/* Somebody may have something for those who only listen. Behind the turn's events, for one of these
+ * may be of a connection that we close. Backwards, as that is replaced by the last. */
 static void serve_held(struct net_worker *worker)
 {
+    worker->woken = false;
     for (size_t i = worker->held_count; i > 0; i--) {
         struct net_conn *conn = worker->held[i - 1];
         if (!conn->queued && conn->pending == NULL)
@@ -104,7 +105,7 @@ static void serve_event(struct net_worker *worker, const struct epoll_event *eve
     struct net_conn *conn = event->data.ptr;
     if (conn == NULL) {
         net_wake_clear(worker->wake_fd);
-        serve_held(worker);
+        worker->woken = true;
         return;
     }
     if ((event->events & ~(uint32_t)EPOLLOUT) != 0)
@@ -203,6 +204,8 @@ static void turn(struct net_worker *worker)
         worker->events_left = (unsigned)(count - 1 - i);
         serve_event(worker, &events[i]);
     }
+    if (UNLIKELY(worker->woken))
+        serve_held(worker);
     serve_ready(worker);
     if (sweeping && worker->sweep_s != worker->now_s) {
         worker->sweep_s = worker->now_s;

@@ -151,6 +151,7 @@ static const struct rule rules[] = {
     {__NR_openat, WORKER | KEEPER, FAIL_IF, 2, WRITE_FLAGS, 0},
     CALL(fstat, MAIN | READER),
     CALL(newfstatat, MAIN | READER),
+    CALL(statx, MAIN | READER),
     CALL(lseek, MAIN | READER),
     CALL(pread64, MAIN | READER),
     CALL_IS(fcntl, MAIN | READER, 1, F_GETFL),

@@ -87,7 +87,8 @@ def test_compare(client):
     assert client.ask(arith("increment", b"c", cas=first)).status == EXISTS
     assert client.ask(request("delete", b"c", cas=first)).status == EXISTS
     assert client.ask(arith("increment", b"c", cas=second)).value == struct.pack(">Q", 3)
-    assert client.ask(request("delete", b"c", cas=client.ask(request("get", b"c")).cas)).status == OK
+    last = client.ask(request("get", b"c")).cas
+    assert client.ask(request("delete", b"c", cas=last)).status == OK
 
 
 def test_numbers(client):
@@ -261,8 +262,8 @@ def test_pipelines_cut_anywhere(shared, seed):
 
 def test_every_cut_of_a_conversation(shared):
     """Bytes in two writes, cut at each place in turn."""
-    data = (store("set", b"e", b"value") + request("getk", b"e") + arith("increment", b"e.n", 1, 5) +
-            request(0x77, value=b"body") + touch("gatk", b"e", 100) + request("deleteq", b"e.n"))
+    data = (store("set", b"e", b"value") + request("getk", b"e") +
+            arith("increment", b"e.n", 1, 5) + request(0x77, value=b"body") + touch("gatk", b"e", 100) + request("deleteq", b"e.n"))
     with harness.Server("-t", "1") as server:
         barrier = harness.Barrier(server)
         for place in range(1, len(data)):

@@ -61,23 +61,8 @@ struct header {
 
 static void request_init(struct proto_request *req, const uint8_t *header)
 {
-    req->cmd = PROTO_CMD_BIN_NONE;
-    req->noreply = false;
-    req->has_value = false;
-    req->value_bad = false;
-    req->tail_bytes = 0;
-    req->key_base64 = false;
-    req->hashed = false;
-    req->key = bytes_of(NULL, 0);
-    req->rest = bytes_of(NULL, 0);
-    req->error = NULL;
-    req->value = bytes_of(NULL, 0);
-    req->value_bytes = 0;
+    proto_request_init(req, PROTO_CMD_BIN_NONE, 0);
     req->compare_cas = be_read_u64(header + 16);
-    req->delta = 0;
-    req->exptime = 0;
-    req->client_flags = 0;
-    req->progress = NULL;
     req->binary = (struct proto_binary){.opcode = header[1], .opaque = be_read_u32(header + 12)};
 }
 

@@ -110,6 +110,30 @@ struct proto_request {
     };
 };
 
+/* Begin a request. All but `meta` and `binary` is set, one field after the other: clearing the
+ * whole struct at once took a third of the time that a `get` takes in the parser. */
+static ALWAYS_INLINE void proto_request_init(struct proto_request *req, enum proto_cmd cmd,
+                                             uint8_t tail_bytes)
+{
+    req->cmd = cmd;
+    req->noreply = false;
+    req->has_value = false;
+    req->value_bad = false;
+    req->tail_bytes = tail_bytes;
+    req->key_base64 = false;
+    req->hashed = false;
+    req->key = bytes_of(NULL, 0);
+    req->rest = bytes_of(NULL, 0);
+    req->error = NULL;
+    req->value = bytes_of(NULL, 0);
+    req->value_bytes = 0;
+    req->compare_cas = 0;
+    req->delta = 0;
+    req->exptime = 0;
+    req->client_flags = 0;
+    req->progress = NULL;
+}
+
 /* A row of tbl/commands.def. */
 struct proto_command {
     char word[16]; /* padded with NUL */

@@ -15,27 +15,9 @@
 #include "proto/compose.h"
 #include "proto/request.h"
 
-/* Begin a request. All but `meta` is set, one field after the other: clearing the whole struct
- * at once took a third of the time that a `get` takes here. */
 static ALWAYS_INLINE void text_request_init(struct proto_request *req, enum proto_cmd cmd)
 {
-    req->cmd = cmd;
-    req->noreply = false;
-    req->has_value = false;
-    req->value_bad = false;
-    req->tail_bytes = 2;
-    req->key_base64 = false;
-    req->hashed = false;
-    req->key = bytes_of(NULL, 0);
-    req->rest = bytes_of(NULL, 0);
-    req->error = NULL;
-    req->value = bytes_of(NULL, 0);
-    req->value_bytes = 0;
-    req->compare_cas = 0;
-    req->delta = 0;
-    req->exptime = 0;
-    req->client_flags = 0;
-    req->progress = NULL;
+    proto_request_init(req, cmd, 2);
 }
 
 /* Record why a line cannot be served; the last reason counts. */

@@ -338,6 +338,10 @@ def test_disable_dumping(reference):
         conn.ask(b"lru_crawler mgdump all\r\n", b"ERROR key dump not allowed\r\n")
         for words in (b"", b" on", b" off", b" dump", b" x"):
             conn.ask(b"stats detail%s\r\n" % words, b"CLIENT_ERROR stats detail not allowed\r\n")
+        with server.connect() as other:
+            for words in (b"detail on", b"detail dump"):
+                other.send(binary.request("stat", words))
+                assert binary.Binary(other).answer().status == binary.NOT_FOUND
 
 
 # ── what commands leave behind ───────────────────────────────────────────────────────────────

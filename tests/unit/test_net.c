@@ -37,6 +37,7 @@ static uint8_t pattern[GIVE_MAX];
 
 struct filling {
     size_t len, at;
+    bool bare; /* no line end behind the bytes: the answer follows at once */
     uint8_t *bytes;
 };
 
@@ -58,12 +59,13 @@ static void give(struct out *out, size_t len)
     out_blob(out, spans, 2, unpin, spans);
 }
 
-static enum net_rc fill_begin(void **session, size_t len)
+static enum net_rc fill_begin(void **session, size_t len, bool bare)
 {
     struct filling *filling = calloc(1, sizeof(*filling));
     KIT_CHECK(filling != NULL, "memory");
     atomic_fetch_add(&filling_count, 1);
     filling->len = len;
+    filling->bare = bare;
     filling->bytes = malloc(len + 1);
     *session = filling;
     return NET_AGAIN;
@@ -93,7 +95,9 @@ static enum net_rc fill_filled(void *worker, void *session, size_t len)
     (void)worker;
     struct filling *filling = session;
     filling->at += len;
-    return filling->at < filling->len ? NET_FILL : NET_MORE;
+    if (filling->at < filling->len)
+        return NET_FILL;
+    return filling->bare ? NET_AGAIN : NET_MORE;
 }
 
 /* What is in the input goes first; then, with the line end behind the bytes, the answer. */
@@ -104,11 +108,12 @@ static enum net_rc fill_run(void **session, struct net_io *io)
         filling->bytes[filling->at++] = io->in.ptr[io->used++];
     if (filling->at < filling->len)
         return NET_FILL;
-    if (io->used == io->in.len)
+    if (!filling->bare && io->used == io->in.len)
         return NET_MORE;
     const bool right = memcmp(filling->bytes, pattern, filling->len) == 0;
-    out_put_str(io->out, right && io->in.ptr[io->used] == '\n' ? "right\n" : "wrong\n");
-    io->used++;
+    const bool ended = filling->bare || io->in.ptr[io->used] == '\n';
+    out_put_str(io->out, right && ended ? "right\n" : "wrong\n");
+    io->used += !filling->bare;
     fill_gone(NULL, filling);
     *session = NULL;
     return NET_AGAIN;
@@ -128,7 +133,9 @@ static enum net_rc line_run(void **session, struct net_io *io, struct bytes line
     if (bytes_is(word, "give "))
         give(io->out, (size_t)number);
     else if (bytes_is(word, "fill "))
-        return fill_begin(session, (size_t)number);
+        return fill_begin(session, (size_t)number, false);
+    else if (bytes_is(word, "bare "))
+        return fill_begin(session, (size_t)number, true);
     else
         return NET_CLOSE;
     return NET_AGAIN;
@@ -359,6 +366,27 @@ static void values_are_filled(void **state)
     }
     say_str(fd, "fill 100000\nabc");
     close(fd); /* in the middle of a value */
+    stop(&fix);
+}
+
+/* Nothing follows a value: what is answered to it does not wait for more. */
+static void values_end_with_a_read(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    start(&fix);
+    const int fd = dial(&fix);
+    static const size_t lens[] = {1, 100, PIECE, PIECE + 1, NET_IN_BYTES, 3 * PIECE, FILL_MAX};
+    for (size_t i = 0; i < COUNT_OF(lens); i++) {
+        char line[32];
+        say(fd, line, (size_t)snprintf(line, sizeof(line), "bare %zu\n", lens[i]));
+        say(fd, pattern, lens[i] / 2);
+        say(fd, pattern + lens[i] / 2, lens[i] - lens[i] / 2);
+        expect_str(fd, "right\n");
+        say_str(fd, "echo next\n");
+        expect_str(fd, "next\n");
+    }
     stop(&fix);
 }
 
@@ -666,19 +694,13 @@ int main(void)
     clock_init();
     kit_pattern_fill(pattern, sizeof(pattern), 7);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines_in_pieces),
-        cmocka_unit_test(deep_pipeline),
-        cmocka_unit_test(values_are_filled),
-        cmocka_unit_test(slow_reader),
-        cmocka_unit_test(half_closed),
-        cmocka_unit_test(endless_line),
-        cmocka_unit_test(limit_refuses),
-        cmocka_unit_test(limit_waits),
-        cmocka_unit_test(fds_run_out),
-        cmocka_unit_test(idle_is_closed),
-        cmocka_unit_test(connections_are_listed),
-        cmocka_unit_test(unix_socket),
-        cmocka_unit_test(refused_addresses),
+        cmocka_unit_test(lines_in_pieces),   cmocka_unit_test(deep_pipeline),
+        cmocka_unit_test(values_are_filled), cmocka_unit_test(values_end_with_a_read),
+        cmocka_unit_test(slow_reader),       cmocka_unit_test(half_closed),
+        cmocka_unit_test(endless_line),      cmocka_unit_test(limit_refuses),
+        cmocka_unit_test(limit_waits),       cmocka_unit_test(fds_run_out),
+        cmocka_unit_test(idle_is_closed),    cmocka_unit_test(connections_are_listed),
+        cmocka_unit_test(unix_socket),       cmocka_unit_test(refused_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -203,8 +203,7 @@ static bool conn_info(struct net *net, int fd, uint32_t now_s, struct net_conn_i
     ret_info->state = atomic_load_explicit(&conn->state, memory_order_relaxed);
     if (ret_info->state == NET_STATE_FREE)
         return false;
-    const uint32_t last_s = atomic_load_explicit(&conn->last_s, memory_order_relaxed);
-    ret_info->idle_s = now_s > last_s ? now_s - last_s : 0;
+    ret_info->idle_s = net_silent_s(conn, now_s);
     address_text(fd, peer_name, ret_info->address);
     address_text(fd, sock_name, ret_info->listen_address);
     return ret_info->address[0] != '\0';

@@ -75,6 +75,14 @@ struct net_conn {          /* one cache line */
 };
 _Static_assert(sizeof(struct net_conn) == CACHE_LINE_BYTES, "stay on one cache line");
 
+/* How long nothing has arrived. A connection that has just been accepted may be younger than the
+ * worker's clock, which is read once per turn. */
+static inline uint32_t net_silent_s(const struct net_conn *conn, uint32_t now_s)
+{
+    const uint32_t last_s = atomic_load_explicit(&conn->last_s, memory_order_relaxed);
+    return now_s > last_s ? now_s - last_s : 0;
+}
+
 struct net_worker {
     struct net *net;
     void *arg;

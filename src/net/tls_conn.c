@@ -177,7 +177,7 @@ bool net_tls_is_late(const struct net_conn *conn, uint32_t now_s)
     const struct net_tls_conn *tls = conn->tls;
     if (tls != NULL)
         return !tls->ready && now_s - tls->begun_s >= NET_TLS_HANDSHAKE_S;
-    return now_s - atomic_load_explicit(&conn->last_s, memory_order_relaxed) >= NET_TLS_HANDSHAKE_S;
+    return net_silent_s(conn, now_s) >= NET_TLS_HANDSHAKE_S;
 }
 
 /* ── input and output ─────────────────────────────────────────────────────────────────────── */

@@ -144,8 +144,7 @@ static bool is_late(struct net_worker *worker, const struct net_conn *conn)
         return true;
     }
     const uint32_t timeout_s = worker->net->config.idle_timeout_s;
-    if (timeout_s == 0 || conn->local ||
-        worker->now_s - atomic_load_explicit(&conn->last_s, memory_order_relaxed) < timeout_s)
+    if (timeout_s == 0 || conn->local || net_silent_s(conn, worker->now_s) < timeout_s)
         return false;
     stat_inc(worker->stats, STAT_IDLE_KICKS);
     return true;

@@ -1,9 +1,12 @@
 /* test_net.c — listeners, workers and connections against real sockets, with a protocol of a few
  * words:
  *
- *     echo TEXT     answers TEXT               fill N   N bytes follow; answers whether they are
- *     right give N        answers N bytes, a blob    quit     closes
- *     hold          answers nothing until the next line has come (a session of its own)
+ *     echo TEXT     answers TEXT
+ *     fill N        N bytes follow; answers whether they are right
+ *     give N        answers N bytes, a blob
+ *     quit          closes
+ *     watch         from now on only listens; is sent a line for each of `ticks`
+ *     stall         keeps the worker until stall_end is posted
  *
  * Nothing here waits for time to pass, but for what must happen.
  * SPDX-License-Identifier: BSD-3-Clause */
@@ -13,6 +16,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -42,6 +46,9 @@ struct filling {
 };
 
 static _Atomic int filling_count, pinned_count, requests_run;
+
+static sem_t stall_begun, stall_end;
+static _Atomic int ticks;
 
 static void unpin(void *owner)
 {
@@ -119,6 +126,28 @@ static enum net_rc fill_run(void **session, struct net_io *io)
     return NET_AGAIN;
 }
 
+static enum net_rc watch_begin(void **session)
+{
+    struct filling *filling = calloc(1, sizeof(*filling)); /* without bytes: it listens */
+    KIT_CHECK(filling != NULL, "memory");
+    atomic_fetch_add(&filling_count, 1);
+    *session = filling;
+    return NET_HOLD;
+}
+
+static enum net_rc watch_run(struct net_io *io)
+{
+    for (int due = atomic_exchange(&ticks, 0); due > 0; due--)
+        out_put_str(io->out, "tick\n");
+    return NET_HOLD;
+}
+
+static void stall(void)
+{
+    (void)sem_post(&stall_begun);
+    (void)sem_wait(&stall_end);
+}
+
 static enum net_rc line_run(void **session, struct net_io *io, struct bytes line)
 {
     const struct bytes word = bytes_of(line.ptr, line.len < 5 ? line.len : 5);
@@ -126,6 +155,12 @@ static enum net_rc line_run(void **session, struct net_io *io, struct bytes line
     if (bytes_is(word, "echo ")) {
         out_put(io->out, line.ptr + 5, line.len - 5);
         out_put_str(io->out, "\n");
+        return NET_AGAIN;
+    }
+    if (bytes_is(line, "watch"))
+        return watch_begin(session);
+    if (bytes_is(line, "stall")) {
+        stall();
         return NET_AGAIN;
     }
     if (line.len > 5 && !num_parse_u64(bytes_skip(line, 5), GIVE_MAX, &number))
@@ -145,7 +180,7 @@ static enum net_rc run(void *worker, void **session, struct net_io *io)
 {
     (void)worker;
     if (*session != NULL)
-        return fill_run(session, io);
+        return ((struct filling *)*session)->bytes == NULL ? watch_run(io) : fill_run(session, io);
     const uint8_t *end = memchr(io->in.ptr, '\n', io->in.len);
     if (end == NULL)
         return NET_MORE;
@@ -595,6 +630,97 @@ static void idle_is_closed(void **state)
     stop(&fix);
 }
 
+/* A connection that the listener accepts while a worker is in its turn is younger than that
+ * worker's clock: it must not seem to be silent since the beginning of time. */
+static void younger_than_the_clock(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    fix.config.idle_timeout_s = 32; /* swept whole in four seconds */
+    fix.config.worker_count = 1;
+    start(&fix);
+    const int silent = dial(&fix), active = dial(&fix);
+    say_str(silent, "echo x\n");
+    expect_str(silent, "x\n");
+    clock_shift_s(-10);
+    for (int i = 0; i < 8; i++) {
+        clock_shift_s(1);
+        say_str(active, "echo x\n");
+        expect_str(active, "x\n");
+    }
+    assert_int_equal(stat_of(&fix, STAT_IDLE_KICKS), 0);
+    say_str(silent, "echo x\n");
+    expect_str(silent, "x\n");
+    close(silent);
+    close(active);
+    stop(&fix);
+}
+
+/* ── those who only listen ────────────────────────────────────────────────────────────────── */
+
+static void stall_worker(int fd)
+{
+    say_str(fd, "stall\n");
+    (void)sem_wait(&stall_begun);
+}
+
+static void listeners_are_woken(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    fix.config.worker_count = 1;
+    start(&fix);
+    const int watcher = dial(&fix), other = dial(&fix);
+    say_str(watcher, "watch\necho dropped\n");
+    for (int i = 0; i < 100; i++) {
+        say_str(watcher, "echo dropped\n");
+        say_str(other, "echo x\n");
+        expect_str(other, "x\n");
+        atomic_fetch_add(&ticks, 2);
+        net_worker_wake(fix.net, 0);
+        expect_str(watcher, "tick\ntick\n");
+    }
+    close(watcher);
+    close(other);
+    stop(&fix);
+}
+
+/* The worker learns in one turn, in this order, that it has something for a client that listens and
+ * that the client has gone: sending closes the connection, whose own event comes behind. */
+static void listener_leaves_when_woken(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    fix.config.worker_count = 1;
+    start(&fix);
+    const int other = dial(&fix);
+    for (int i = 0; i < 20; i++) {
+        const int watcher = dial(&fix);
+        say_str(watcher, "watch\n");
+        atomic_store(&ticks, 1);
+        net_worker_wake(fix.net, 0);
+        say_str(other, "echo x\n");
+        expect_str(other, "x\n");
+        stall_worker(other);
+        atomic_store(&ticks, 1);
+        net_worker_wake(fix.net, 0);
+        const struct linger hard = {.l_onoff = 1, .l_linger = 0};
+        assert_int_equal(setsockopt(watcher, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
+        close(watcher);
+        (void)sem_post(&stall_end);
+        say_str(other, "echo x\n");
+        expect_str(other, "x\n");
+        atomic_store(&ticks, 0);
+    }
+    assert_int_equal(stat_of(&fix, STAT_CURR_CONNECTIONS), 1);
+    assert_int_equal(atomic_load(&filling_count), 0);
+    close(other);
+    stop(&fix);
+}
+
 struct seen {
     int count, listeners;
     int last_fd;
@@ -692,15 +818,27 @@ static void refused_addresses(void **state)
 int main(void)
 {
     clock_init();
+    (void)sem_init(&stall_begun, 0, 0);
+    (void)sem_init(&stall_end, 0, 0);
     kit_pattern_fill(pattern, sizeof(pattern), 7);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines_in_pieces),   cmocka_unit_test(deep_pipeline),
-        cmocka_unit_test(values_are_filled), cmocka_unit_test(values_end_with_a_read),
-        cmocka_unit_test(slow_reader),       cmocka_unit_test(half_closed),
-        cmocka_unit_test(endless_line),      cmocka_unit_test(limit_refuses),
-        cmocka_unit_test(limit_waits),       cmocka_unit_test(fds_run_out),
-        cmocka_unit_test(idle_is_closed),    cmocka_unit_test(connections_are_listed),
-        cmocka_unit_test(unix_socket),       cmocka_unit_test(refused_addresses),
+        cmocka_unit_test(lines_in_pieces),
+        cmocka_unit_test(deep_pipeline),
+        cmocka_unit_test(values_are_filled),
+        cmocka_unit_test(values_end_with_a_read),
+        cmocka_unit_test(slow_reader),
+        cmocka_unit_test(half_closed),
+        cmocka_unit_test(endless_line),
+        cmocka_unit_test(limit_refuses),
+        cmocka_unit_test(limit_waits),
+        cmocka_unit_test(fds_run_out),
+        cmocka_unit_test(idle_is_closed),
+        cmocka_unit_test(younger_than_the_clock),
+        cmocka_unit_test(listeners_are_woken),
+        cmocka_unit_test(listener_leaves_when_woken),
+        cmocka_unit_test(connections_are_listed),
+        cmocka_unit_test(unix_socket),
+        cmocka_unit_test(refused_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -16,17 +17,24 @@
 #include "server/process.h"
 #include "server/server.h"
 
-static struct server *signal_server; /* whom the signals mean; set before they are caught */
+static struct server *_Atomic signal_server; /* whom the signals mean; NULL until it is set up */
+static atomic_int stop_signal;               /* the last one; 0: none */
 
+/* One that comes while the server is set up is remembered: items that a memory file has kept are on
+ * their way then, and must not be lost. First store, then look: serve() does it the other way
+ * round, so one of us sees the other's store. */
 static void on_stop(int signal_number)
 {
-    server_stop(signal_server, signal_number == SIGUSR1);
+    atomic_store(&stop_signal, signal_number);
+    struct server *server = atomic_load(&signal_server);
+    if (server != NULL)
+        server_stop(server, signal_number == SIGUSR1);
 }
 
 static void on_reload(int signal_number)
 {
     (void)signal_number;
-    net_poke(signal_server->net);
+    net_poke(atomic_load(&signal_server)->net);
 }
 
 static void signal_set(int signal_number, void (*handler)(int signal_number))
@@ -36,13 +44,18 @@ static void signal_set(int signal_number, void (*handler)(int signal_number))
     (void)sigaction(signal_number, &action, NULL);
 }
 
-/* As memcached's: SIGUSR1 stops and keeps the memory file, SIGHUP reloads. */
-static void signals_handle(struct server *server)
+/* As memcached's: SIGUSR1 stops and keeps the memory file. */
+static void signals_catch(void)
 {
-    signal_server = server;
     signal_set(SIGINT, on_stop);
     signal_set(SIGTERM, on_stop);
     signal_set(SIGUSR1, on_stop);
+}
+
+/* From here on they mean this server, and SIGHUP reloads. */
+static void signals_handle(struct server *server)
+{
+    atomic_store(&signal_server, server);
     signal_set(SIGHUP, on_reload);
 }
 
@@ -59,6 +72,7 @@ static void signals_forget(void)
 static int serve(struct server *server, const struct opts *opts, struct net_tls *tls)
 {
     char error[SERVER_ERROR_BYTES];
+    signals_catch();
     const int init_rc = server_init(server, opts, tls, error);
     if (init_rc != 0) {
         log_line(LOG_ERROR, "%s", error);
@@ -75,7 +89,10 @@ static int serve(struct server *server, const struct opts *opts, struct net_tls 
     if (code != 0)
         return code;
     process_ready();
-    const int rc = server_run(server);
+    const int early = atomic_load(&stop_signal);
+    if (early != 0) /* not served at all: server_fini() keeps what was kept */
+        server_stop(server, early == SIGUSR1);
+    const int rc = early == 0 ? server_run(server) : 0;
     if (rc != 0) {
         log_line(LOG_ERROR, "cannot go on: %s", strerror(-rc));
         code = PROCESS_OS;

@@ -319,6 +319,43 @@ def test_start_that_fails_keeps_what_was_kept(depot):
     assert depot.life(do=count_hits) == 2001
 
 
+def test_signals_while_it_starts(depot):
+    """Whenever the order to stop comes, what was kept stays, unless it was served since then."""
+    depot.life(do=fill)
+    begun = time.monotonic()
+    depot.life(do=count_hits)
+    most_s = time.monotonic() - begun
+    run = command(BINARY, "-p", "-1", "-U", "0", "-l", "127.0.0.1", "-e", depot.path, "-m", "16")
+    rng = random.Random(SEED)
+    for how in [signal.SIGUSR1] * 24 + [signal.SIGTERM, signal.SIGINT] * 6:
+        server = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        time.sleep(rng.uniform(0, most_s))
+        for _ in range(rng.randint(1, 3)):
+            server.send_signal(how)
+        said = server.communicate(timeout=30)[1]
+        assert server.returncode in (0, -how), (SEED, how, said)
+        if server.returncode == -how:
+            assert depot.meta.exists(), f"too early to be caught, but it has begun; {SEED}"
+        if how == signal.SIGUSR1:
+            assert depot.meta.exists(), (SEED, said)
+        elif not depot.meta.exists():  # it served
+            depot.life(do=fill)
+    assert depot.life(do=count_hits) == 2001
+
+
+def test_many_signals_at_the_end(depot):
+    """The first one decides; those that come while it saves change nothing."""
+    server = depot.server()
+    with server.connect() as conn:
+        fill(conn)
+    server.process.send_signal(signal.SIGUSR1)
+    while server.alive():
+        for how in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1):
+            server.process.send_signal(how)
+    assert server.stop() == 0, server.errors()
+    assert depot.life(do=count_hits) == 2001
+
+
 def test_missing_directory(depot):
     text = refused("-e", depot.folder / "no" / "file")
     assert "cannot open the memory file" in text and "No such file or directory" in text

@@ -98,6 +98,11 @@ MUST_USE enum cmd_rc cmd_run(struct cmd_ctx *ctx, struct proto_request *req);
 /* Forget a request that stopped at CMD_AGAIN: its connection is gone. */
 void cmd_abort(struct cmd_ctx *ctx, struct proto_request *req);
 
+#ifdef MATTE_TEST_BUILD
+/* Give back what debugitem holds; before the store goes, and no command runs. */
+void cmd_debug_fini(void);
+#endif
+
 /* A request whose value is on its way. Holds no pointer into the input, but into itself: it must
  * stay in place. */
 struct cmd_upload {

@@ -80,6 +80,14 @@ static bool pin_drop(struct bytes key, bool locks)
     return done;
 }
 
+void cmd_debug_fini(void)
+{
+    for (size_t i = 0; i < PINS_MAX; i++) {
+        store_ref_free(debug.pins[i].ref);
+        debug.pins[i].ref = NULL;
+    }
+}
+
 enum cmd_rc cmd_debugitem(struct cmd_ctx *ctx, struct proto_request *req)
 {
     struct bytes word, text;

@@ -252,6 +252,9 @@ void server_fini(struct server *server)
     gate_free(server->gate);
     stat_registry_free(server->stats);
     memory_save(server); /* nobody uses it any more */
+#ifdef MATTE_TEST_BUILD
+    cmd_debug_fini();
+#endif
     store_free(server->store);
     logger_free(server->logger);
 }

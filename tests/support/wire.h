@@ -107,6 +107,9 @@ static inline void wire_close(struct wire *wire)
     out_fini(&wire->out);
     out_fini(&wire->sent);
     store_thread_offline(wire->ctx.thread);
+#ifdef MATTE_TEST_BUILD
+    cmd_debug_fini();
+#endif
     store_thread_free(wire->ctx.thread);
     store_free(wire->store);
     cmd_prefixes_fini(&wire->prefixes);

@@ -121,19 +121,19 @@ void cmd_count_arith(struct cmd_ctx *ctx, bool decr, enum store_rc rc, bool crea
  * The calls by which commands of every protocol reach the store: what clients watch is told to the
  * log. When nobody does, they cost the test of one word that lies with the worker. */
 
-void cmd_item_got_watched(struct cmd_ctx *ctx, const struct store_key *key, enum store_rc rc,
-                          const struct store_view *view);
-enum store_rc cmd_item_put_watched(struct cmd_ctx *ctx, const struct proto_request *req,
-                                   const struct store_key *key, const struct store_put *put,
-                                   struct store_put_result *ret_result);
-enum store_rc cmd_item_arith_watched(struct cmd_ctx *ctx, const struct store_key *key,
-                                     const struct store_arith *arith,
-                                     struct store_arith_result *ret_result);
-enum store_rc cmd_item_delete_watched(struct cmd_ctx *ctx, const struct store_key *key,
-                                      const struct store_delete *how, enum logger_verb verb);
+COLD void cmd_item_got_watched(struct cmd_ctx *ctx, const struct store_key *key, enum store_rc rc,
+                               const struct store_view *view);
+COLD enum store_rc cmd_item_put_watched(struct cmd_ctx *ctx, const struct proto_request *req,
+                                        const struct store_key *key, const struct store_put *put,
+                                        struct store_put_result *ret_result);
+COLD enum store_rc cmd_item_arith_watched(struct cmd_ctx *ctx, const struct store_key *key,
+                                          const struct store_arith *arith,
+                                          struct store_arith_result *ret_result);
+COLD enum store_rc cmd_item_delete_watched(struct cmd_ctx *ctx, const struct store_key *key,
+                                           const struct store_delete *how, enum logger_verb verb);
 /* A value was refused with STORE_TOO_LARGE or STORE_NO_MEMORY. */
-void cmd_refusal_log(struct cmd_ctx *ctx, const struct store_key *key, enum logger_verb verb,
-                     enum store_rc rc);
+COLD void cmd_refusal_log(struct cmd_ctx *ctx, const struct store_key *key, enum logger_verb verb,
+                          enum store_rc rc);
 
 /* Did an append or prepend fail for what it would have grown to, not for what was sent? */
 bool cmd_store_outgrown(const struct cmd_ctx *ctx, const struct proto_request *req,

@@ -136,6 +136,8 @@ static void *logger_main(void *arg)
     enum { HURRY_PERCENT = 25 };
     struct logger *logger = arg;
     (void)pthread_setname_np(pthread_self(), "logger");
+    if (logger->config.begin != NULL)
+        logger->config.begin(logger->config.begin_arg);
     while (!atomic_load_explicit(&logger->stop, memory_order_acquire)) {
         const unsigned fullest = rings_look(logger);
         watchers_update(logger);

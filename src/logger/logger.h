@@ -141,6 +141,8 @@ void logger_watcher_free(struct logger_watcher *watcher);
 struct logger_config {
     size_t ring_bytes, watcher_bytes;
     struct stat_block *stats; /* the logger thread's */
+    void (*begin)(void *arg); /* called by the logger thread before anything else; or NULL */
+    void *begin_arg;
 };
 
 /* Returns 0 or -ENOMEM. Owns: logger_free(). */

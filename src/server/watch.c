@@ -1,5 +1,6 @@
 /* server/watch.c — who writes to the log: a ring for each thread, and the store's evictions.
  * SPDX-License-Identifier: BSD-3-Clause */
+#include "server/confine.h"
 #include "server/server.h"
 
 static void evicted(void *arg, const struct store_evicted *item)
@@ -30,11 +31,20 @@ static void worker_wake(void *arg)
     net_worker_wake(*worker->net, worker->index);
 }
 
+/* The logger thread has to do with memory and with waking others, like the housekeeper. */
+static void logger_begin(void *arg)
+{
+    const struct server *server = arg;
+    confine_keeper(server->opts);
+}
+
 int watch_init(struct server *server)
 {
     struct logger_config config = {
         .ring_bytes = server->opts->worker_logbuf_bytes,
         .watcher_bytes = server->opts->watcher_logbuf_bytes,
+        .begin = logger_begin,
+        .begin_arg = server,
     };
     const int rc = stat_block_new(server->stats, &config.stats);
     return rc != 0 ? rc : logger_new(&config, &server->logger);

@@ -442,6 +442,16 @@ def test_stop_with_watchers():
             watcher.close()
 
 
+def test_confined():
+    """The logger thread has all system calls that it needs, and no more than the housekeeper."""
+    with harness.Server("-t", "1", "-o", "drop_privileges") as server:
+        with Watcher(server) as watcher:
+            assert flood(server, 1) > 100
+            assert "key=flood" in watcher.event()
+        with server.connect() as conn:
+            harness.until(lambda: conn.stats()["log_watchers"] == "0")
+
+
 def test_small_buffers():
     with harness.Server("-t", "1", "-o", "worker_logbuf_size=1,watcher_logbuf_size=1") as server:
         with Watcher(server) as watcher, server.connect() as conn:

@@ -34,7 +34,8 @@ void item_unlinked(struct store_thread *thread, struct item *item, uint64_t loc)
 
 uint64_t place_id(const struct store *store, const struct place *place)
 {
-    return atomic_load_explicit(&store->segments[place->seg].seqno, memory_order_relaxed) << 20 |
+    return atomic_load_explicit(&store->segments[place->seg].seqno, memory_order_relaxed)
+               << ID_PLACE_BITS |
            (place->loc - segment_loc(store, place->seg));
 }
 

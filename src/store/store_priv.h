@@ -77,7 +77,9 @@
  *  (7) CAS unique = the record's birthplace (segment number, offset): unique for ever, as segment
  *      numbers are never reused. Once somebody has looked at it (cas-seen, set under the bucket
  *      lock), a copy carries it as a field. Ids of one key only grow, because meta I compares them:
- *      where a place would give a lower id than the old one, the record gets a field, too.
+ *      where a place would give a lower id than the old one, the record gets a field, too, with an
+ *      id of a segment number that no segment has: a thread draws such a number for its own use,
+ *      and counts. (The old id and 1 would not do: that is where another record may be born.)
  *
  * WARM RESTART (file.c, snapshot.c, restore.c)
  *
@@ -239,6 +241,8 @@ enum counter {
 
 enum crawl_state { CRAWL_IDLE, CRAWL_CLAIMED, CRAWL_RUNNING };
 
+enum { ID_PLACE_BITS = 20 }; /* of a record's identity: where in its segment, see (7) */
+
 enum { THREAD_OFFLINE = 0, THREAD_STOLEN = 1, EPOCH_FIRST = 2 };
 enum { THREADS_MAX = 1024, THREAD_LINES = 8 };
 
@@ -249,6 +253,7 @@ struct store_thread {
     uint32_t index; /* in store->threads */
     uint64_t flush_seen, recall_seen;
     int32_t items_unreported; /* net inserts not yet in store->items_rough */
+    uint64_t id_next;         /* see (7); at a multiple of 1 << ID_PLACE_BITS: none is left */
     bool evicting;            /* inside reclaim: allocate from the reserve, never reclaim again */
     void *observer_arg;       /* NULL: evictions are not told */
     uint32_t line_count;
@@ -442,7 +447,8 @@ static inline uint64_t item_id(const struct store *store, const struct item *ite
     if (item->fmt & FMT_CAS)
         return item_cas_field(item);
     const uint32_t seg = loc_segment(store, loc);
-    return atomic_load_explicit(&store->segments[seg].seqno, memory_order_relaxed) << 20 |
+    return atomic_load_explicit(&store->segments[seg].seqno, memory_order_relaxed)
+               << ID_PLACE_BITS |
            (loc - segment_loc(store, seg));
 }
 

@@ -5,6 +5,20 @@
 
 /* ── which CAS unique a new record gets ───────────────────────────────────────────────────── */
 
+/* An id above `old` that no record is born with, see (7). */
+static uint64_t id_draw(struct store_thread *thread, uint64_t old)
+{
+    enum { LAST = (1 << ID_PLACE_BITS) - 1 };
+    if (thread->id_next <= old || (thread->id_next & LAST) == 0) {
+        /* Relaxed: only the number counts; no segment gets it. */
+        const uint64_t seqno =
+            atomic_fetch_add_explicit(&thread->store->seq_counter, 1, memory_order_relaxed) + 1;
+        thread->id_next = seqno << ID_PLACE_BITS;
+    }
+    /* Only an id that a client chose (explicit_cas) can still be above. */
+    return thread->id_next > old ? thread->id_next++ : old + 1;
+}
+
 uint64_t cas_field_needed(const struct mutation *m, uint64_t field)
 {
     const struct store *store = m->thread->store;
@@ -12,7 +26,7 @@ uint64_t cas_field_needed(const struct mutation *m, uint64_t field)
         return field;
     const uint64_t old = item_id(store, m->at.item, m->at.loc);
     const uint64_t own = field != 0 ? field : place_id(store, &m->place);
-    return own > old ? field : old + 1;
+    return own > old ? field : id_draw(m->thread, old);
 }
 
 enum { PUT_TRIES_MAX = 8 };

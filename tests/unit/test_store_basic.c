@@ -551,6 +551,35 @@ static void test_ref_limit(void **state)
     }
 }
 
+/* No CAS unique that a client has seen ever stands for another version of the key, whichever
+ * segments the versions were born in, and whether or not the key was gone in between. */
+static void test_cas_never_comes_again(void **state)
+{
+    enum { KEYS = 3, STEPS = 4000 };
+    static uint64_t seen[KEYS][STEPS];
+    struct kit *kit = *state;
+    uint64_t random = 1;
+    size_t counts[KEYS] = {0};
+    for (size_t step = 0; step < STEPS; step++) {
+        const size_t which = kit_random_below(&random, KEYS);
+        const struct store_key key = kit_key_str(kit, which == 0   ? "a"
+                                                      : which == 1 ? "a longer key"
+                                                                   : "c");
+        if (kit_random_below(&random, 4) == 0)
+            (void)!store_delete(kit->thread, &key, &(struct store_delete){0});
+        static const uint32_t lives_s[] = {0, 100, 10000, 1000000};
+        const uint32_t life_s = lives_s[kit_random_below(&random, COUNT_OF(lives_s))];
+        const struct store_put put = {.value = bytes_str("12"),
+                                      .exp_s = life_s > 0 ? kit->now_s + life_s : 0};
+        struct store_put_result result;
+        assert_rc(store_put(kit->thread, &key, &put, &result), STORE_OK);
+        for (size_t i = 0; i < counts[which]; i++)
+            assert_true(seen[which][i] != result.cas_unique);
+        seen[which][counts[which]++] = result.cas_unique;
+        kit_tick(kit);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -573,6 +602,7 @@ int main(void)
         TEST(test_upload_refused),
         TEST(test_ref_outlives_item),
         TEST(test_ref_limit),
+        TEST(test_cas_never_comes_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

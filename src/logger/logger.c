@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/thread.h"
 #include "logger/logger_priv.h"
 
 enum {
@@ -198,9 +199,9 @@ const _Atomic bool *logger_evictions_watched(const struct logger *logger)
 int logger_start(struct logger *logger)
 {
     atomic_store_explicit(&logger->stop, false, memory_order_relaxed); /* there is no thread yet */
-    const int rc = pthread_create(&logger->thread, NULL, logger_main, logger);
+    const int rc = thread_start(&logger->thread, logger_main, logger);
     logger->started = rc == 0;
-    return -rc;
+    return rc;
 }
 
 void logger_stop(struct logger *logger)

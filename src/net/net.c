@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "net/net_priv.h"
 
 enum { CONNS_CAP_MAX = 1 << 24 };
@@ -113,9 +114,9 @@ int net_run(struct net *net)
 {
     for (unsigned i = 0; i < net->config.worker_count; i++) {
         struct net_worker *worker = &net->workers[i];
-        const int rc = pthread_create(&worker->thread, NULL, net_worker_main, worker);
+        const int rc = thread_start(&worker->thread, net_worker_main, worker);
         if (rc != 0)
-            return -rc;
+            return rc;
         worker->started = true;
     }
     return net_listen_loop(net);

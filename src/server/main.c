@@ -59,7 +59,7 @@ static void signals_handle(struct server *server)
     signal_set(SIGHUP, on_reload);
 }
 
-/* We are ending already. */
+/* We are ending already. No handler is running: only this thread takes these (base/thread.h). */
 static void signals_forget(void)
 {
     signal_set(SIGINT, SIG_IGN);

@@ -2,6 +2,7 @@
 #include "server/worker.h"
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "server/confine.h"
 #include "server/trace.h"
 #include "server/transfer.h"
@@ -85,9 +86,9 @@ int housekeeper_start(struct housekeeper *keeper, struct store *store, const str
     if (rc != 0)
         return rc;
     store_thread_arg_set(keeper->thread, keeper->log);
-    const int create_rc = pthread_create(&keeper->pthread, NULL, housekeeper_main, keeper);
-    keeper->started = create_rc == 0;
-    return -create_rc;
+    const int start_rc = thread_start(&keeper->pthread, housekeeper_main, keeper);
+    keeper->started = start_rc == 0;
+    return start_rc;
 }
 
 void housekeeper_stop(struct housekeeper *keeper)

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/thread.h"
+
 enum { PATH_BYTES_MAX = 4096 + 16 };
 
 /* ── the file ─────────────────────────────────────────────────────────────────────────────── */
@@ -130,7 +132,7 @@ void file_parallel(unsigned threads, void *(*work)(void *arg), void *arg)
     pthread_t started[FILE_THREADS_MAX];
     unsigned count = 0;
     while (count + 1 < threads && count < FILE_THREADS_MAX &&
-           pthread_create(&started[count], NULL, work, arg) == 0)
+           thread_start(&started[count], work, arg) == 0)
         count++;
     (void)work(arg);
     while (count > 0)

@@ -736,3 +736,18 @@ def test_leading_blanks_of_a_value(reference):
         pytest.skip("newer than 1.6.18")
     with harness.Server("-m", " 100") as server, server.connect() as conn:
         assert conn.stats()["limit_maxbytes"] == str(100 << 20)
+
+
+def test_one_thread_takes_the_signals(reference):
+    """A handler in another thread could be half-way through while that one takes all down."""
+    if reference:
+        pytest.skip("our own threads")
+    wanted = sum(1 << (number - 1) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM,
+                                                  signal.SIGUSR1))
+    with harness.Server("-t", "3") as server:
+        takers = []
+        for task in pathlib.Path(f"/proc/{server.process.pid}/task").iterdir():
+            status = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
+            if int(status["SigBlk"], 16) & wanted != wanted:
+                takers.append(int(task.name))
+        assert takers == [server.process.pid]

@@ -19,6 +19,7 @@ enum {
     WALK_BATCH = 16,      /* records whose buckets are fetched ahead */
     CLASS_SEGMENTS_MIN = 4,
     BARREN_STEPS = 16, /* main segments in a row that gave nothing, before more use is asked for */
+    MEAN_SHARES = 16,  /* of the memory, after each of which the mean size is taken anew */
 };
 
 enum policy { POLICY_PURGE, POLICY_COMPACT, POLICY_SMALL, POLICY_MAIN };
@@ -493,9 +494,27 @@ static uint32_t queue_oldest(struct store *store, unsigned queue)
     return SEG_NONE;
 }
 
+/* What is a large item depends on the mean. Taken at the first eviction of a second and again
+ * after each of MEAN_SHARES of the memory: a memory may fill within less than a second. */
+static void mean_update(struct store *store)
+{
+    if (store->evict_mean_left > 0) {
+        store->evict_mean_left--;
+        return;
+    }
+    uint64_t sum[COUNT_ID_COUNT];
+    counters_sum(store, sum);
+    const uint64_t items = sum[COUNT_LINKED] - sum[COUNT_UNLINKED];
+    const uint64_t bytes = sum[COUNT_LINKED_BYTES] - sum[COUNT_UNLINKED_BYTES];
+    store->item_bytes_mean = items > 0 ? bytes / items : 0;
+    store->evict_mean_left =
+        atomic_load_explicit(&store->segment_limit, memory_order_relaxed) / MEAN_SHARES;
+}
+
 static bool evict_one(struct store_thread *thread)
 {
     struct store *store = thread->store;
+    mean_update(store);
     const uint64_t small =
         atomic_load_explicit(&store->queue_count[QUEUE_SMALL], memory_order_relaxed);
     const uint64_t all =
@@ -628,11 +647,7 @@ void maint_tick(struct store_thread *thread)
     class_shares_update(store);
     class_map_update(store);
     log_seal_all(store, true);
-    uint64_t sum[COUNT_ID_COUNT];
-    counters_sum(store, sum);
-    const uint64_t items = sum[COUNT_LINKED] - sum[COUNT_UNLINKED];
-    const uint64_t bytes = sum[COUNT_LINKED_BYTES] - sum[COUNT_UNLINKED_BYTES];
-    store->item_bytes_mean = items > 0 ? bytes / items : 0;
+    store->evict_mean_left = 0;
 }
 
 /* ── the maintenance thread ───────────────────────────────────────────────────────────────── */

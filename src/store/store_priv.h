@@ -346,11 +346,12 @@ struct store {
     uint64_t class_last[CLASS_HALF_OCTAVES], class_share[CLASS_HALF_OCTAVES];
     uint64_t all_last, all_share;
     uint64_t item_bytes_mean;
-    uint32_t evict_random;   /* rounds chances */
-    uint32_t evict_barren;   /* evictions in a row that freed almost nothing */
-    uint32_t flush_cursor;   /* next segment to sweep */
-    uint64_t flush_sweeping; /* the flush_seq that the cursor is about */
-    uint64_t flush_grace;    /* epoch that all must reach after the sweep; 0: not swept */
+    uint32_t evict_mean_left; /* segments to evict until the mean is taken anew */
+    uint32_t evict_random;    /* rounds chances */
+    uint32_t evict_barren;    /* evictions in a row that freed almost nothing */
+    uint32_t flush_cursor;    /* next segment to sweep */
+    uint64_t flush_sweeping;  /* the flush_seq that the cursor is about */
+    uint64_t flush_grace;     /* epoch that all must reach after the sweep; 0: not swept */
 
     _Atomic uint32_t crawl_state; /* enum crawl_state; who claims it writes the fields below */
     struct store_scan crawl;      /* where a crawl stands; maint_lock once it runs */

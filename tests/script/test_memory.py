@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+import time
 
 import pytest
 
@@ -70,6 +71,21 @@ def test_used_items_stay_longer():
                     pass
         alive = sum(conn.get(b"hot%d" % i) is not None for i in range(200))
         assert alive > 180
+
+
+@pytest.mark.parametrize("size", [1000, 8000, 66560])
+@pytest.mark.parametrize("later", [False, True])
+def test_item_used_twice_outlives_a_quick_flood(size, later):
+    """Memory fills in less time than the server takes to look at what sizes are usual."""
+    with harness.Server("-m", "3", "-t", "1") as server, server.connect() as conn:
+        conn.set(b"tiny", b"x")
+        if later:
+            time.sleep(1.1)
+        conn.set(b"used", b"u" * size)
+        assert conn.get(b"used") == conn.get(b"used") == b"u" * size
+        fill(conn, 0, (5 << 20) // size, size)
+        assert int(conn.stats()["evictions"]) > 0
+        assert conn.get(b"used") == b"u" * size
 
 
 def test_no_evictions():

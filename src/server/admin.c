@@ -113,7 +113,7 @@ static void stats_settings(void *arg, struct out *out)
         .memory_limit_bytes = info.memory_bytes,
         .verbose = log_level_get(),
         .oldest_s = info.oldest_s,
-        .port = server->port,
+        .port = server->opts->port >= 0 ? server->opts->port : server->port,
         .stats_detail = cmd_prefixes_on(&server->prefixes),
         .slab_automove = TUNED(server, automove),
         .slab_automove_window_s = TUNED(server, automove_window_s),

@@ -183,6 +183,8 @@ enum store_rc store_arith(struct store_thread *thread, const struct store_key *k
             rc = arith_vivify(thread, key, arith, ret_result);
             if (rc == STORE_NOT_STORED) /* somebody else made it first: count on it */
                 room = ROOM_AGAIN;
+        } else if (store_rc_is_miss(rc) && rc != STORE_MISS) {
+            rc = item_take_out_dead(thread, key, rc);
         }
     } while (room == ROOM_AGAIN);
     mutation_end(&m);

@@ -30,6 +30,29 @@ void item_unlinked(struct store_thread *thread, struct item *item, uint64_t loc)
         large_kill(thread->store, item);
 }
 
+void item_unlink_locked(struct store_thread *thread, struct locked *at, uint64_t hash)
+{
+    index_locked_clear(thread->store, at, hash, false);
+    item_unlinked(thread, at->item, at->loc);
+}
+
+enum store_rc item_take_out_dead(struct store_thread *thread, const struct store_key *key,
+                                 enum store_rc rc)
+{
+    struct locked at;
+    bool dead = false;
+    index_lock(thread->store, key->hash, &at);
+    if (index_locked_find(thread->store, &at, key))
+        dead = item_alive(thread, at.item, at.loc) != STORE_OK;
+    if (dead)
+        item_unlink_locked(thread, &at, key->hash);
+    index_unlock(&at);
+    /* Not index_account(): that may pass a quiescent point, and a lookup must not end views. */
+    if (dead && thread->items_unreported > INT32_MIN)
+        thread->items_unreported--;
+    return rc;
+}
+
 /* ── writing a record again ───────────────────────────────────────────────────────────────── */
 
 uint64_t place_id(const struct store *store, const struct place *place)

@@ -44,6 +44,13 @@ void mutation_end(struct mutation *m);
  * above the one of the found item (meta I compares them). `field`: what is planned so far. */
 uint64_t cas_field_needed(const struct mutation *m, uint64_t field);
 
+/* The locked, found item is gone: by a delete, or because it is dead. */
+void item_unlink_locked(struct store_thread *thread, struct locked *at, uint64_t hash);
+/* A lookup has met an item that has expired or was flushed (`rc`, which is returned): take it out
+ * if it still is, as memcached does; the next lookup is a plain miss. Ends no view. */
+MUST_USE enum store_rc item_take_out_dead(struct store_thread *thread, const struct store_key *key,
+                                          enum store_rc rc);
+
 /* A put under way: what the public call says, and what only the store says. */
 struct writer {
     struct store_thread *thread;

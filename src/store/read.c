@@ -96,7 +96,7 @@ enum store_rc store_get(struct store_thread *thread, const struct store_key *key
         return STORE_MISS;
     enum store_rc rc = item_alive(thread, item, loc);
     if (UNLIKELY(rc != STORE_OK))
-        return rc;
+        return item_take_out_dead(thread, key, rc);
     if ((flags & STORE_GET_CAS) && !item_cas_known(item)) {
         rc = get_with_cas(thread, key, ret_view);
         if (rc != STORE_OK)
@@ -232,6 +232,8 @@ static enum store_rc fetch_slowly(struct store_thread *thread, const struct stor
         rc = mutation_lock(&m);
         if (rc != STORE_OK) {
             mutation_unlock(&m);
+            if (rc != STORE_MISS)
+                rc = item_take_out_dead(thread, key, rc);
             break;
         }
         room = fetch_locked(&m, how, view);

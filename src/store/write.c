@@ -443,14 +443,13 @@ enum store_rc store_delete(struct store_thread *thread, const struct store_key *
             if (room == ROOM_NONE)
                 rc = STORE_NO_MEMORY;
         } else if (rc == STORE_OK) {
-            index_locked_clear(thread->store, &m.at, key->hash, false);
-            item_unlinked(thread, m.at.item, m.at.loc);
+            item_unlink_locked(thread, &m.at, key->hash);
             deleted = true;
             room = ROOM_READY;
         } else {
             room = ROOM_READY;
             if (m.at.slot != NULL && rc != STORE_EXISTS) { /* expired or flushed: out with it */
-                item_end(thread, &m.at, key->hash, rc, false);
+                item_unlink_locked(thread, &m.at, key->hash);
                 deleted = true;
             }
         }

@@ -147,8 +147,8 @@ static struct net_tls_conn *begin(struct net_worker *worker, const struct net_co
     made->conn = conn;
     made->begun_s = worker->now_s;
     const enum net_tls_mode mode = worker->net->listeners[conn->listener].tls;
-    if (made->ssl != NULL && bio_attach(tls, made) && mode_set(made->ssl, mode)) {
-        SSL_set_app_data(made->ssl, worker->stats);
+    if (made->ssl != NULL && bio_attach(tls, made) && mode_set(made->ssl, mode) &&
+        SSL_set_app_data(made->ssl, worker->stats) == 1) {
         SSL_set_accept_state(made->ssl);
         return made;
     }

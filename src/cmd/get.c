@@ -77,13 +77,16 @@ static size_t take_keys(struct cmd_ctx *ctx, struct proto_request *req, struct s
     return count;
 }
 
-/* Returns false when memory for the answers ran out. */
+/* Look up as many keys as one turn may take. Returns false when memory for the answers ran out. */
 static bool get_keys(struct cmd_ctx *ctx, struct proto_request *req, const struct lookup *lookup,
                      struct tally *tally)
 {
+    enum { CHUNKS_MAX = 64 }; /* 2048 keys, some 100 us; a line may have half a million */
     struct store_key keys[CMD_KEYS_CHUNK];
     bool ok = true;
-    while (ok && req->key.len > 0 && out_bytes(ctx->out) < CMD_OUT_BYTES_MAX) {
+    for (unsigned chunk = 0;
+         ok && req->key.len > 0 && chunk < CHUNKS_MAX && out_bytes(ctx->out) < CMD_OUT_BYTES_MAX;
+         chunk++) {
         const size_t count = take_keys(ctx, req, keys);
         for (size_t i = 0; ok && i < count; i++)
             ok = get_key(ctx, lookup, &keys[i], tally);

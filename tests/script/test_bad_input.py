@@ -322,6 +322,16 @@ def test_get_line_of_a_megabyte(guarded):
         conn.close()
 
 
+def test_a_long_get_lets_others_have_their_turn(guarded, reference):
+    """Half a million keys, none of them there: no answer grows that would end a turn."""
+    if reference:
+        pytest.skip("1.6.18 looks all keys of a line up at once")
+    before = int(guarded.witness.stats()["conn_yields"])
+    with guarded.connect() as conn:
+        conn.ask(b"get " + b"k " * (500 * 1024) + b"\r\n", b"END\r\n")
+    assert int(guarded.witness.stats()["conn_yields"]) - before > 200
+
+
 def test_connections_come_and_go(guarded):
     """No descriptor and no memory stays behind."""
     for _ in range(300):

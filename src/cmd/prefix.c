@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "base/hash.h"
 #include "base/spin.h"
@@ -24,6 +25,7 @@ struct shard {
 struct cmd_prefix_table {
     struct shard shards[SHARDS];
     _Atomic uint32_t count; /* of all shards; relaxed, it is only a bound */
+    uint64_t seed;          /* secret, so that nobody chooses prefixes that share a bucket */
     char delimiter;
 };
 
@@ -33,6 +35,11 @@ int cmd_prefixes_init(struct cmd_prefixes *prefixes, char delimiter, bool on)
     if (table == NULL)
         return -ENOMEM;
     memset(table, 0, sizeof(*table));
+    if (getrandom(&table->seed, sizeof(table->seed), 0) != (ssize_t)sizeof(table->seed)) {
+        const int rc = -errno;
+        free(table);
+        return rc;
+    }
     table->delimiter = delimiter;
     prefixes->table = table;
     atomic_init(&prefixes->on, on);
@@ -114,7 +121,7 @@ void cmd_prefixes_count(struct cmd_prefixes *prefixes, struct bytes key, enum pr
     if (delimiter == NULL)
         return;
     const struct bytes text = bytes_of(key.ptr, (size_t)(delimiter - key.ptr));
-    const uint64_t hash = hash_bytes(text, 0);
+    const uint64_t hash = hash_bytes(text, table->seed);
     struct shard *shard = &table->shards[hash % SHARDS];
     spin_lock(&shard->lock);
     struct prefix *prefix = shard_find(table, shard, text, hash);

@@ -26,7 +26,7 @@ struct cmd_prefixes {
     struct cmd_prefix_table *table;
 };
 
-/* Prepare counting by `delimiter`. Returns 0 or -ENOMEM. Owns: cmd_prefixes_fini(). */
+/* Prepare counting by `delimiter`. Returns 0 or -errno. Owns: cmd_prefixes_fini(). */
 MUST_USE int cmd_prefixes_init(struct cmd_prefixes *prefixes, char delimiter, bool on);
 void cmd_prefixes_fini(struct cmd_prefixes *prefixes);
 void cmd_prefixes_reset(struct cmd_prefixes *prefixes);

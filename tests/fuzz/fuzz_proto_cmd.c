@@ -1,25 +1,17 @@
-/* Whole conversations against a store: nothing may crash, leak or hang, and every answer ends in a
- * line end. The first byte decides how values come in.
+/* Whole conversations of the text protocol against a store: nothing may crash, leak or hang, and
+ * every answer ends in a line end.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <assert.h>
 
-#include "support/wire.h"
+#include "support/wire_fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+static void check(struct bytes answers)
+{
+    assert(answers.len == 0 || answers.ptr[answers.len - 1] == '\n');
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct store_config config = {
-        .memory_bytes = 2 << 20, .item_bytes_max = 64 << 10, .hash_seed = 1};
-    if (size == 0)
-        return 0;
-    struct wire wire;
-    if (!wire_open(&wire, &config))
-        abort();
-    wire.upload_from = data[0] % 2 ? 0 : SIZE_MAX;
-    wire_send(&wire, bytes_of(data + 1, size - 1));
-    const struct bytes answer = wire_answer(&wire);
-    assert(answer.len == 0 || answer.ptr[answer.len - 1] == '\n');
-    wire_close(&wire);
+    wire_fuzz(bytes_of(data, size), false, check);
     return 0;
 }

@@ -10,15 +10,10 @@
 #include <cmocka.h>
 
 #include "support/packet.h"
-#include "support/wire.h"
-
-static const struct store_config config = {
-    .memory_bytes = 16 << 20, .item_bytes_max = 1 << 20, .hash_seed = 1};
+#include "support/wire_test.h"
 
 /* Rows are the outcomes seen on memcached 1.6.18, but for what 1.6.45's contract changes. */
-static const struct row {
-    const char *name, *send, *want;
-} rows[] = {
+static const struct wire_row rows[] = {
     {"set, get", "01 f:5 t:0 k:a v:abc o:9\n00 k:a o:1", "01 0 c o:9\n00 0 c o:1 f:5 v:abc\n"},
     {"getk", "01 f:5 t:0 k:a v:abc\n0c k:a\n0c k:b", "01 0 c\n0c 0 c f:5 k:a v:abc\n0c 1 k:b\n"},
     {"empty value", "01 f:0 t:0 k:a\n00 k:a", "01 0 c\n00 0 c f:0\n"},
@@ -91,12 +86,13 @@ static const struct row {
      "10 0 k:detailed v:END\r\n\n10 0\n"},
 };
 
-/* Send lines; what is answered, as lines. */
-static struct bytes talk(struct wire *wire, const char *lines, struct out *shown)
+/* What a row sends and gets are lines of packets. */
+struct bytes wire_talk(struct wire *wire, const char *send, struct out *shown)
 {
     struct out packets;
     out_init(&packets);
-    packet_put_lines(&packets, lines, 0);
+    packet_put_lines(&packets, send, 0);
+    wire->binary = true;
     wire_clear(wire);
     wire_send(wire, bytes_of(packets.buf, packets.len));
     assert_true(packet_show(shown, wire_answer(wire)) != UINT64_MAX);
@@ -104,34 +100,16 @@ static struct bytes talk(struct wire *wire, const char *lines, struct out *shown
     return bytes_of(shown->buf, shown->len);
 }
 
-static void run_rows(size_t upload_from)
-{
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct wire wire;
-        struct out shown;
-        out_init(&shown);
-        assert_true(wire_open(&wire, &config));
-        wire.binary = true;
-        wire.upload_from = upload_from;
-        const struct bytes got = talk(&wire, rows[i].send, &shown);
-        if (!bytes_is(got, rows[i].want))
-            fail_msg("%s: sent\n%s\ngot\n%.*swant\n%s", rows[i].name, rows[i].send, (int)got.len,
-                     (const char *)got.ptr, rows[i].want);
-        out_fini(&shown);
-        wire_close(&wire);
-    }
-}
-
 static void test_rows(void **state)
 {
     (void)state;
-    run_rows(SIZE_MAX);
+    wire_rows_check(rows, COUNT_OF(rows), SIZE_MAX);
 }
 
 static void test_rows_uploaded(void **state)
 {
     (void)state;
-    run_rows(0);
+    wire_rows_check(rows, COUNT_OF(rows), 0);
 }
 
 /* ── CAS uniques ──────────────────────────────────────────────────────────────────────────── */
@@ -158,7 +136,7 @@ static void test_compare(void **state)
     for (int uploaded = 0; uploaded < 2; uploaded++) {
         struct wire wire;
         uint64_t cas = 0;
-        assert_true(wire_open(&wire, &config));
+        assert_true(wire_open(&wire, &wire_config));
         wire.binary = true;
         wire.upload_from = uploaded ? 0 : SIZE_MAX;
         for (size_t i = 0; i < COUNT_OF(steps); i++) {
@@ -184,13 +162,7 @@ static void test_compare(void **state)
 static void test_counters(void **state)
 {
     (void)state;
-    static const struct {
-        const char *send;
-        struct {
-            enum stat_id id;
-            uint64_t by;
-        } want[4];
-    } table[] = {
+    static const struct wire_counts table[] = {
         /* observed 1.6.18; k exists */
         {"00 k:k\n0d k:k\n09 k:z", {{STAT_CMD_GET, 3}, {STAT_GET_HITS, 2}, {STAT_GET_MISSES, 1}}},
         {"1c t:0 k:k\n1e t:0 k:k\n23 t:0 k:z",
@@ -207,26 +179,7 @@ static void test_counters(void **state)
          {{STAT_CMD_FLUSH, 2}, {STAT_CMD_GET, 1}, {STAT_GET_MISSES, 1}, {STAT_GET_FLUSHED, 1}}},
         {"0a\n0b\n1b\n10\n20", {{0}}},
     };
-    for (size_t i = 0; i < COUNT_OF(table); i++) {
-        struct wire wire;
-        struct out shown;
-        out_init(&shown);
-        assert_true(wire_open(&wire, &config));
-        wire.binary = true;
-        (void)talk(&wire, "01 f:0 t:0 k:k v:1", &shown);
-        uint64_t before[STAT_ID_COUNT], after[STAT_ID_COUNT], want[STAT_ID_COUNT] = {0};
-        stat_registry_sum(wire.registry, before);
-        (void)talk(&wire, table[i].send, &shown);
-        stat_registry_sum(wire.registry, after);
-        for (size_t j = 0; j < COUNT_OF(table[i].want); j++)
-            want[table[i].want[j].id] += table[i].want[j].by;
-        for (size_t id = 0; id < STAT_ID_COUNT; id++)
-            if (after[id] - before[id] != want[id])
-                fail_msg("%s: %s by %d", table[i].send, stat_name((enum stat_id)id),
-                         (int)(after[id] - before[id]));
-        out_fini(&shown);
-        wire_close(&wire);
-    }
+    wire_counts_check(table, COUNT_OF(table), "01 f:0 t:0 k:k v:1");
 }
 
 /* ── sizes ────────────────────────────────────────────────────────────────────────────────── */
@@ -240,11 +193,7 @@ static void send_value(struct wire *wire, const char *head, size_t value_bytes, 
     const unsigned extras = strstr(head, "f:") != NULL ? 8 : 0;
     (void)snprintf(line, sizeof(line), "%s B:%zu", head, extras + 1 + value_bytes);
     packet_put(&out, bytes_str(line), 0);
-    uint8_t *dst = out_reserve(&out, value_bytes + 1);
-    assert_non_null(dst);
-    for (size_t i = 0; i < value_bytes; i++)
-        dst[i] = (uint8_t)(i * 7 + i / 251);
-    out_commit(&out, value_bytes);
+    wire_value_put(&out, value_bytes);
     packet_put_lines(&out, behind, 0);
     assert_int_equal(wire_send(wire, bytes_of(out.buf, out.len)), out.len);
     out_fini(&out);
@@ -254,24 +203,21 @@ static void send_value(struct wire *wire, const char *head, size_t value_bytes, 
 static void test_value_sizes(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {0,     1,     100,   4000,   16383,  16384,
-                                   16385, 32768, 65536, 200000, 1000000};
     struct wire wire;
-    assert_true(wire_open(&wire, &config));
+    assert_true(wire_open(&wire, &wire_config));
     wire.binary = true;
-    wire.upload_from = 16384;
-    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+    wire.upload_from = WIRE_UPLOAD_FROM;
+    for (size_t i = 0; i < COUNT_OF(wire_sizes); i++) {
         wire_clear(&wire);
-        send_value(&wire, "01 f:3 t:0 k:a", sizes[i], "00 k:b\n0c k:a\n0a o:1");
+        send_value(&wire, "01 f:3 t:0 k:a", wire_sizes[i], "00 k:b\n0c k:a\n0a o:1");
         const struct bytes got = wire_answer(&wire);
         const size_t before = 24 + 24 + 9; /* the set, and the miss with its text */
-        assert_int_equal(got.len, before + 24 + 4 + 1 + sizes[i] + 24);
+        assert_int_equal(got.len, before + 24 + 4 + 1 + wire_sizes[i] + 24);
         const uint8_t *hit = got.ptr + before;
-        assert_int_equal(be_read_u32(hit + 8), 4 + 1 + sizes[i]);
+        assert_int_equal(be_read_u32(hit + 8), 4 + 1 + wire_sizes[i]);
         assert_memory_equal(hit + 24, "\0\0\0\3a", 5);
-        for (size_t j = 0; j < sizes[i]; j++)
-            assert_int_equal(hit[29 + j], (uint8_t)(j * 7 + j / 251));
-        assert_int_equal(hit[29 + sizes[i] + 1], 0x0a);
+        wire_value_check(hit + 29, wire_sizes[i]);
+        assert_int_equal(hit[29 + wire_sizes[i] + 1], 0x0a);
     }
     wire_close(&wire);
 }
@@ -292,12 +238,12 @@ static void test_too_large(void **state)
         struct wire wire;
         struct out shown;
         out_init(&shown);
-        assert_true(wire_open(&wire, &config));
+        assert_true(wire_open(&wire, &wire_config));
         wire.binary = true;
-        (void)talk(&wire, "01 f:0 t:0 k:a v:1", &shown);
+        (void)wire_talk(&wire, "01 f:0 t:0 k:a v:1", &shown);
         out_reset(&shown);
         wire_clear(&wire);
-        wire.upload_from = i % 2 ? SIZE_MAX : 16384;
+        wire.upload_from = i % 2 ? SIZE_MAX : WIRE_UPLOAD_FROM;
         send_value(&wire, table[i / 2].head, 2000000, "00 k:a");
         assert_true(packet_show(&shown, wire_answer(&wire)) != UINT64_MAX);
         if (!bytes_is(bytes_of(shown.buf, shown.len), table[i / 2].want))
@@ -314,7 +260,7 @@ static void test_outgrown(void **state)
     struct wire wire;
     struct out shown;
     out_init(&shown);
-    assert_true(wire_open(&wire, &config));
+    assert_true(wire_open(&wire, &wire_config));
     wire.binary = true;
     send_value(&wire, "01 f:0 t:0 k:a", 600000, "");
     wire_clear(&wire);
@@ -332,7 +278,7 @@ static void test_any_key(void **state)
 {
     (void)state;
     struct wire wire;
-    assert_true(wire_open(&wire, &config));
+    assert_true(wire_open(&wire, &wire_config));
     wire.binary = true;
     uint8_t packet[24 + 8 + 6 + 1] = {0x80, 0x11, 0, 6, 8, 0, 0, 0, 0, 0, 0, 15};
     memcpy(packet + 32, "a \0\n\r\xff!", 7);
@@ -349,11 +295,12 @@ static void test_switches(void **state)
     struct wire wire;
     struct out shown;
     out_init(&shown);
-    assert_true(wire_open(&wire, &config));
+    assert_true(wire_open(&wire, &wire_config));
     wire.binary = true;
     wire.opts.disable_flush_all = true;
     wire.ctx.prefixes = NULL;
-    const struct bytes got = talk(&wire, "08\n18 t:0\n10 k:detail~on\n10 k:detail~dump", &shown);
+    const struct bytes got =
+        wire_talk(&wire, "08\n18 t:0\n10 k:detail~on\n10 k:detail~dump", &shown);
     assert_true(bytes_is(got, "08 20\n18 20\n10 1\n10 1\n"));
     uint64_t sum[STAT_ID_COUNT];
     stat_registry_sum(wire.registry, sum);

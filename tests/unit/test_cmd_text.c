@@ -8,16 +8,11 @@
 
 #include <cmocka.h>
 
-#include "support/wire.h"
+#include "support/wire_test.h"
 
 #define FORMAT "CLIENT_ERROR bad command line format\r\n"
 
-static const struct store_config config = {
-    .memory_bytes = 16 << 20, .item_bytes_max = 1 << 20, .hash_seed = 1};
-
-static const struct row {
-    const char *name, *send, *want;
-} rows[] = {
+static const struct wire_row rows[] = {
     {"set, get", "set a 5 0 3\r\nabc\r\nget a\r\n", "STORED\r\nVALUE a 5 3\r\nabc\r\nEND\r\n"},
     {"empty value", "set a 0 0 0\r\n\r\nget a\r\n", "STORED\r\nVALUE a 0 0\r\n\r\nEND\r\n"},
     {"get twice", "set a 0 0 1\r\n1\r\nget a b a\r\n",
@@ -152,31 +147,24 @@ static const struct row {
     {"me miss", "me a\r\n", "EN\r\n"},
 };
 
-static void run_rows(size_t upload_from)
+struct bytes wire_talk(struct wire *wire, const char *send, struct out *shown)
 {
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct wire wire;
-        assert_true(wire_open(&wire, &config));
-        wire.upload_from = upload_from;
-        wire_send(&wire, bytes_str(rows[i].send));
-        const struct bytes got = wire_answer(&wire);
-        if (!bytes_is(got, rows[i].want))
-            fail_msg("%s: sent\n%sgot\n%.*swant\n%s", rows[i].name, rows[i].send, (int)got.len,
-                     (const char *)got.ptr, rows[i].want);
-        wire_close(&wire);
-    }
+    (void)shown;
+    wire_clear(wire);
+    wire_send(wire, bytes_str(send));
+    return wire_answer(wire);
 }
 
 static void test_rows(void **state)
 {
     (void)state;
-    run_rows(SIZE_MAX);
+    wire_rows_check(rows, COUNT_OF(rows), SIZE_MAX);
 }
 
 static void test_rows_uploaded(void **state)
 {
     (void)state;
-    run_rows(0);
+    wire_rows_check(rows, COUNT_OF(rows), 0);
 }
 
 /* ── counters ─────────────────────────────────────────────────────────────────────────────── */
@@ -184,13 +172,7 @@ static void test_rows_uploaded(void **state)
 static void test_counters(void **state)
 {
     (void)state;
-    static const struct {
-        const char *send;
-        struct {
-            enum stat_id id;
-            uint64_t by;
-        } want[5];
-    } table[] = {
+    static const struct wire_counts table[] = {
         /* observed 1.6.18; k exists */
         {"get k k z\r\n", {{STAT_CMD_GET, 3}, {STAT_GET_HITS, 2}, {STAT_GET_MISSES, 1}}},
         {"gat 0 k z\r\n", {{STAT_CMD_TOUCH, 2}, {STAT_TOUCH_HITS, 1}, {STAT_TOUCH_MISSES, 1}}},
@@ -220,22 +202,7 @@ static void test_counters(void **state)
         {"flush_all\r\nget k\r\n",
          {{STAT_CMD_FLUSH, 1}, {STAT_CMD_GET, 1}, {STAT_GET_MISSES, 1}, {STAT_GET_FLUSHED, 1}}},
     };
-    for (size_t i = 0; i < COUNT_OF(table); i++) {
-        struct wire wire;
-        assert_true(wire_open(&wire, &config));
-        wire_send(&wire, bytes_str("ms k 1 E7\r\n1\r\n"));
-        uint64_t before[STAT_ID_COUNT], after[STAT_ID_COUNT], want[STAT_ID_COUNT] = {0};
-        stat_registry_sum(wire.registry, before);
-        wire_send(&wire, bytes_str(table[i].send));
-        stat_registry_sum(wire.registry, after);
-        for (size_t j = 0; j < COUNT_OF(table[i].want); j++)
-            want[table[i].want[j].id] += table[i].want[j].by;
-        for (size_t id = 0; id < STAT_ID_COUNT; id++)
-            if (after[id] - before[id] != want[id])
-                fail_msg("%s: %s by %d", table[i].send, stat_name((enum stat_id)id),
-                         (int)(after[id] - before[id]));
-        wire_close(&wire);
-    }
+    wire_counts_check(table, COUNT_OF(table), "ms k 1 E7\r\n1\r\n");
 }
 
 /* ── sizes ────────────────────────────────────────────────────────────────────────────────── */
@@ -247,11 +214,7 @@ static void send_value(struct wire *wire, const char *before, size_t value_bytes
     struct out out;
     out_init(&out);
     out_put_str(&out, before);
-    uint8_t *dst = out_reserve(&out, value_bytes);
-    assert_non_null(dst);
-    for (size_t i = 0; i < value_bytes; i++)
-        dst[i] = (uint8_t)(i * 7 + i / 251);
-    out_commit(&out, value_bytes);
+    wire_value_put(&out, value_bytes);
     out_put_str(&out, "\r\n");
     out_put_str(&out, behind);
     assert_int_equal(wire_send(wire, bytes_of(out.buf, out.len)), out.len);
@@ -262,27 +225,25 @@ static void send_value(struct wire *wire, const char *before, size_t value_bytes
 static void test_value_sizes(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {0,     1,     100,   4000,   16383,  16384,
-                                   16385, 32768, 65536, 200000, 1000000};
     struct wire wire;
-    assert_true(wire_open(&wire, &config));
-    wire.upload_from = 16384;
+    assert_true(wire_open(&wire, &wire_config));
+    wire.upload_from = WIRE_UPLOAD_FROM;
     wire_send(&wire, bytes_str("set s 0 0 1\r\n1\r\n"));
-    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+    for (size_t i = 0; i < COUNT_OF(wire_sizes); i++) {
         char line[64], head[64];
         wire_clear(&wire);
-        snprintf(line, sizeof(line), "set a 0 0 %zu\r\n", sizes[i]);
-        send_value(&wire, line, sizes[i], "get s a s\r\nmg a v k\r\n");
-        snprintf(head, sizeof(head), "STORED\r\nVALUE s 0 1\r\n1\r\nVALUE a 0 %zu\r\n", sizes[i]);
+        snprintf(line, sizeof(line), "set a 0 0 %zu\r\n", wire_sizes[i]);
+        send_value(&wire, line, wire_sizes[i], "get s a s\r\nmg a v k\r\n");
+        snprintf(head, sizeof(head), "STORED\r\nVALUE s 0 1\r\n1\r\nVALUE a 0 %zu\r\n",
+                 wire_sizes[i]);
         struct bytes got = wire_answer(&wire);
         assert_true(bytes_starts(got, bytes_str(head)));
         got = bytes_skip(got, strlen(head));
-        for (size_t j = 0; j < sizes[i]; j++)
-            assert_int_equal(got.ptr[j], (uint8_t)(j * 7 + j / 251));
-        got = bytes_skip(got, sizes[i]);
-        snprintf(head, sizeof(head), "\r\nVALUE s 0 1\r\n1\r\nEND\r\nVA %zu ka\r\n", sizes[i]);
+        wire_value_check(got.ptr, wire_sizes[i]);
+        got = bytes_skip(got, wire_sizes[i]);
+        snprintf(head, sizeof(head), "\r\nVALUE s 0 1\r\n1\r\nEND\r\nVA %zu ka\r\n", wire_sizes[i]);
         assert_true(bytes_starts(got, bytes_str(head)));
-        assert_int_equal(got.len, strlen(head) + sizes[i] + 2);
+        assert_int_equal(got.len, strlen(head) + wire_sizes[i] + 2);
     }
     wire_close(&wire);
 }
@@ -303,8 +264,8 @@ static void test_too_large(void **state)
     };
     for (size_t i = 0; i < COUNT_OF(table) * 2; i++) {
         struct wire wire;
-        assert_true(wire_open(&wire, &config));
-        wire.upload_from = i % 2 ? SIZE_MAX : 16384;
+        assert_true(wire_open(&wire, &wire_config));
+        wire.upload_from = i % 2 ? SIZE_MAX : WIRE_UPLOAD_FROM;
         wire_send(&wire, bytes_str("set a 0 0 1\r\n1\r\n"));
         wire_clear(&wire);
         send_value(&wire, table[i / 2].line, 2000000, "get a\r\n");
@@ -321,7 +282,7 @@ static void test_many_keys(void **state)
     (void)state;
     enum { KEYS = 3000, VALUE_BYTES = 1000 };
     struct wire wire;
-    assert_true(wire_open(&wire, &config));
+    assert_true(wire_open(&wire, &wire_config));
     struct out line;
     out_init(&line);
     out_put_str(&line, "get");
@@ -360,7 +321,7 @@ static void test_exptime(void **state)
 {
     (void)state;
     struct wire wire;
-    assert_true(wire_open(&wire, &config));
+    assert_true(wire_open(&wire, &wire_config));
     const int64_t wall = clock_wall_offset_s() + wire.ctx.now_s;
     char text[128];
     snprintf(text, sizeof(text),
@@ -383,7 +344,7 @@ static void test_switches(void **state)
 {
     (void)state;
     struct wire wire;
-    assert_true(wire_open(&wire, &config));
+    assert_true(wire_open(&wire, &wire_config));
     wire.opts.disable_flush_all = true;
     wire.opts.enable_shutdown = true;
     wire_send(&wire, bytes_str("flush_all\r\nshutdown x\r\nshutdown g\r\nversion\r\n"));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "net/net.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -237,6 +238,12 @@ bool net_listener_get(const struct net *net, size_t index, struct net_listener_i
                                            .port = net_addr_port((const struct sockaddr *)&addr)};
     net_addr_format((const struct sockaddr *)&addr, len, ret_info->address);
     return true;
+}
+
+uint8_t net_listener_tag(const struct net *net, size_t index)
+{
+    assert(index < net->listener_count);
+    return net->listeners[index].tag;
 }
 
 bool net_is_accepting(const struct net *net)

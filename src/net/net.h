@@ -59,7 +59,7 @@ struct net_io {
     struct out *out;   /* answers; may hold those of earlier calls */
     uint16_t *note; /* what the ops remember of this connection even while it is idle; 0 at first */
     int fd;         /* its number, as `stats conns` shows it */
-    unsigned listener; /* what it came in by, for net_listener_get() */
+    unsigned listener; /* what it came in by, for net_listener_tag() and net_listener_get() */
     uint8_t reason;    /* run, with NET_CLOSE: why, enum logger_reason; 0 (an error) at first */
 };
 
@@ -98,7 +98,7 @@ struct net_ops {
 struct net_address {
     const char *host; /* name or address; NULL: all of this machine */
     int32_t port;     /* 0: any free one */
-    uint8_t tag;      /* the caller's own: net_listener_get() tells it */
+    uint8_t tag;      /* the caller's own: net_listener_tag() tells it */
     enum net_tls_mode tls;
 };
 
@@ -187,5 +187,7 @@ struct net_listener_info {
 /* The n-th listener. Returns false when there are fewer. */
 MUST_USE bool net_listener_get(const struct net *net, size_t index,
                                struct net_listener_info *ret_info);
+/* The tag alone, without asking the kernel; `index` is that of a listener. */
+uint8_t net_listener_tag(const struct net *net, size_t index);
 /* Is nobody kept waiting because of conns_max or want of fds? */
 bool net_is_accepting(const struct net *net);

@@ -11,11 +11,9 @@ enum parsed { PARSED, PARSED_PART, PARSED_LARGE, PARSED_LAST };
 /* Which protocol does a new connection speak? */
 static uint16_t protocol_choose(const struct session_worker *worker, const struct net_io *io)
 {
-    struct net_listener_info listener;
-    enum opt_protocol protocol = worker->protocol;
-    if (net_listener_get(*worker->net, io->listener, &listener) &&
-        listener.tag != OPT_PROTOCOL_DEFAULT)
-        protocol = (enum opt_protocol)listener.tag;
+    enum opt_protocol protocol = (enum opt_protocol)net_listener_tag(*worker->net, io->listener);
+    if (protocol == OPT_PROTOCOL_DEFAULT)
+        protocol = worker->protocol;
     if (protocol == OPT_PROTOCOL_AUTO)
         return io->in.ptr[0] == PROTO_BINARY_REQUEST ? SESSION_BINARY : SESSION_TEXT;
     return protocol == OPT_PROTOCOL_BINARY ? SESSION_BINARY : SESSION_TEXT;

@@ -281,8 +281,10 @@ static inline uint8_t *cmd_write_flag(uint8_t *dst, char letter, uint64_t value)
     return proto_write_number(dst, letter, value);
 }
 
-uint8_t *cmd_write_opaque(uint8_t *dst, const struct proto_request *req);
-uint8_t *cmd_write_key(uint8_t *dst, struct bytes key, bool binary);
+/* What every answer echoes: `letter` k (in base64 when the key is `binary`) and O. Any other letter
+ * writes nothing. */
+uint8_t *cmd_write_echo(uint8_t *dst, char letter, const struct proto_request *req,
+                        struct bytes key, bool binary);
 /* " t" and what is left of a life until exp_s; -1 for ever. */
 uint8_t *cmd_write_ttl(uint8_t *dst, const struct cmd_ctx *ctx, uint32_t exp_s);
 

@@ -64,9 +64,6 @@ static uint8_t *write_flags(uint8_t *dst, struct cmd_ctx *ctx, const struct prot
             if (view->created)
                 exp_s = cmd_exptime(ctx, req->meta.vivify_exptime);
             break;
-        case 'O':
-            dst = cmd_write_opaque(dst, req);
-            break;
         case 'c':
             dst = cmd_write_flag(dst, 'c', view->cas_unique);
             break;
@@ -75,9 +72,6 @@ static uint8_t *write_flags(uint8_t *dst, struct cmd_ctx *ctx, const struct prot
             break;
         case 'h':
             dst = cmd_write_flag(dst, 'h', view->fetched);
-            break;
-        case 'k':
-            dst = cmd_write_key(dst, view->key, view->key_binary);
             break;
         case 'l':
             dst = cmd_write_flag(dst, 'l', ctx->now_s - view->last_access_s);
@@ -89,6 +83,7 @@ static uint8_t *write_flags(uint8_t *dst, struct cmd_ctx *ctx, const struct prot
             dst = cmd_write_ttl(dst, ctx, exp_s);
             break;
         default:
+            dst = cmd_write_echo(dst, req->meta.letters[i], req, view->key, view->key_binary);
             break;
         }
     }

@@ -52,14 +52,12 @@ static void answer_set(struct cmd_ctx *ctx, const struct proto_request *req,
     uint8_t *dst = proto_write(start, code, 2);
     for (size_t i = 0; i < req->meta.letter_count; i++) {
         const char letter = req->meta.letters[i];
-        if (letter == 'O')
-            dst = cmd_write_opaque(dst, req);
-        else if (letter == 'k')
-            dst = cmd_write_key(dst, key->key.key, key->key.binary);
-        else if (letter == 'c')
+        if (letter == 'c')
             dst = cmd_write_flag(dst, 'c', result->cas_unique);
         else if (letter == 's')
             dst = cmd_write_flag(dst, 's', result->value_bytes);
+        else
+            dst = cmd_write_echo(dst, letter, req, key->key.key, key->key.binary);
     }
     dst = proto_write_crlf(dst);
     out_commit(ctx->out, (size_t)(dst - start));
@@ -146,11 +144,7 @@ static uint8_t *write_arith_flags(uint8_t *dst, struct cmd_ctx *ctx,
     uint32_t exp_s = result->created ? 0 : result->exp_s;
     for (size_t i = 0; i < req->meta.letter_count; i++) {
         const char letter = req->meta.letters[i];
-        if (letter == 'O')
-            dst = cmd_write_opaque(dst, req);
-        else if (letter == 'k')
-            dst = cmd_write_key(dst, key->key.key, key->key.binary);
-        else if (letter == 'c')
+        if (letter == 'c')
             dst = cmd_write_flag(dst, 'c', result->cas_unique);
         else if (letter == 't')
             dst = cmd_write_ttl(dst, ctx, exp_s);
@@ -158,6 +152,8 @@ static uint8_t *write_arith_flags(uint8_t *dst, struct cmd_ctx *ctx,
             exp_s = cmd_exptime(ctx, req->exptime);
         else if (letter == 'N' && result->created)
             exp_s = cmd_exptime(ctx, req->meta.vivify_exptime);
+        else
+            dst = cmd_write_echo(dst, letter, req, key->key.key, key->key.binary);
     }
     return dst;
 }

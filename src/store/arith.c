@@ -101,9 +101,7 @@ static enum room arith_store(struct mutation *m, const struct store_arith *arith
     const enum room room = mutation_room(m, &spec);
     if (room != ROOM_READY)
         return room;
-    const uint64_t cas_needed = cas_field_needed(m, *cas);
-    if (cas_needed != *cas && arith->explicit_cas == 0) {
-        *cas = cas_needed;
+    if (mutation_id_raise(m, arith->explicit_cas != 0, cas)) {
         mutation_unlock(m);
         return ROOM_AGAIN;
     }

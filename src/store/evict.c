@@ -161,11 +161,59 @@ static void drain_end(struct drain *drain, struct locked *at, uint64_t hash, enu
     item_end(drain->thread, at, hash, why, why == STORE_OK && drain->policy == POLICY_SMALL);
 }
 
-/* Copy the locked, found item to `place` and let its slot point there. */
-static void item_move(const struct drain *drain, struct locked *at, const struct item_spec *spec,
-                      const struct place *place)
+/* ── what happens to one record ───────────────────────────────────────────────────────────── */
+
+/* An item, or a fragment, which stays or goes with the item that owns it. */
+struct record {
+    struct item *item; /* or the fragment */
+    uint64_t loc, hash;
+    struct locked at;        /* the item, or the owner */
+    _Atomic uint64_t *entry; /* where the owner tells the fragment's place; NULL: an item */
+    struct place place;      /* where it may go */
+    uint32_t room;           /* bytes of `place`; 0: none yet */
+    bool keep_id;            /* the item's id must become a field, see place_id() */
+};
+
+/* Lock the record's item. Returns false, with nothing locked, when the record is dead. */
+static bool record_lock(struct store *store, struct record *record)
+{
+    index_lock(store, record->hash, &record->at);
+    if (item_klen(record->item) == ITEM_KLEN_FRAGMENT
+            ? index_locked_find_owner(store, &record->at, record->hash, record->loc, &record->entry)
+            : index_locked_find_loc(store, &record->at, record->hash, record->loc))
+        return true;
+    index_unlock(&record->at);
+    return false;
+}
+
+/* The locked item has been ended. */
+static void record_unlock_ended(struct store_thread *thread, struct record *record)
+{
+    index_unlock(&record->at);
+    index_account(thread, -1);
+}
+
+/* Is it a large item's first fragment, whose place in the queue is the item's? */
+static bool leads(const struct record *record)
+{
+    size_t fragments;
+    return record->entry != NULL && record->entry == item_large_table(record->at.item, &fragments);
+}
+
+static bool record_stays(const struct drain *drain, const struct record *record)
+{
+    const struct item *item = record->at.item;
+    const bool part = (item->fmt & FMT_LARGE) != 0 && !leads(record);
+    return part ? part_stays(drain, item) : item_stays(drain, item);
+}
+
+/* Copy the locked item to its place and let its slot point there. */
+static void item_move(const struct drain *drain, struct record *record,
+                      const struct item_spec *spec)
 {
     struct store_thread *thread = drain->thread;
+    const struct place *place = &record->place;
+    struct locked *at = &record->at;
     const uint64_t old_bytes = item_bytes(at->item);
     uint8_t *value = item_write(place->item, spec);
     item_copy_rest(thread, at->item, at->loc, place, value);
@@ -178,142 +226,82 @@ static void item_move(const struct drain *drain, struct locked *at, const struct
     count_add(thread, COUNT_LINKED_BYTES, place->bytes - old_bytes); /* an id that became a field */
 }
 
-static void item_drop(struct store_thread *thread, uint64_t hash, uint64_t loc)
-{
-    struct locked at;
-    index_lock(thread->store, hash, &at);
-    const bool found = index_locked_find_loc(thread->store, &at, hash, loc);
-    if (found)
-        item_end(thread, &at, hash, STORE_OK, true);
-    index_unlock(&at);
-    if (found)
-        index_account(thread, -1);
-}
-
-/* One item of the segment: gone, moved, or dead already. */
-static void drain_item(struct drain *drain, struct item *item, uint64_t loc, uint64_t hash)
+static void fragment_move(const struct drain *drain, struct record *record)
 {
     struct store_thread *thread = drain->thread;
-    struct store *store = thread->store;
-    struct place place;
-    uint32_t room = 0; /* bytes of `place`, 0: none yet */
-    bool keep_id = false;
-    for (;;) {
-        struct locked at;
-        index_lock(store, hash, &at);
-        if (!index_locked_find_loc(store, &at, hash, loc)) {
-            index_unlock(&at);
-            break;
-        }
-        const enum store_rc alive = item_alive(thread, item, loc);
-        const bool stays =
-            (item->fmt & FMT_LARGE) ? part_stays(drain, item) : item_stays(drain, item);
-        if (alive != STORE_OK || !stays) {
-            drain_end(drain, &at, hash, alive);
-            index_unlock(&at);
-            index_account(thread, -1);
-            break;
-        }
-        const struct item_spec spec = item_spec_of(store, item, loc, keep_id);
-        const uint32_t bytes = (uint32_t)item_bytes_for(spec.fmt, spec.key.len, spec.value_bytes);
-        if (room == bytes && !place_id_fits(store, &place, &spec, item_id(store, item, loc))) {
-            keep_id = true;
-            index_unlock(&at);
-            continue;
-        }
-        if (room == bytes) {
-            item_move(drain, &at, &spec, &place);
-            index_unlock(&at);
-            return;
-        }
-        index_unlock(&at);
-        if (room != 0)
-            log_abandon(thread, &place);
-        room = log_alloc(thread, where_to(drain, spec.exp_s), bytes, &place) ? bytes : 0;
-        if (room == 0 && (drain->policy == POLICY_COMPACT || drain->policy == POLICY_PURGE)) {
-            drain->out_of_room = true;
-            return;
-        }
-        if (room == 0) { /* nowhere to keep it: let it go like the others */
-            item_drop(thread, hash, loc);
-            return;
-        }
-    }
-    if (room != 0)
-        log_abandon(thread, &place);
-}
-
-/* ── what happens to one fragment ─────────────────────────────────────────────────────────── */
-
-static void fragment_move(const struct drain *drain, struct item *fragment, uint64_t loc,
-                          _Atomic uint64_t *entry, const struct place *place)
-{
-    struct store_thread *thread = drain->thread;
+    const struct place *place = &record->place;
+    struct item *fragment = record->item;
     memcpy(place->item, fragment, sizeof(*fragment)); /* size and fmt; st, use are 0 in both */
     memcpy((uint8_t *)place->item + ITEM_HEAD_BYTES, (uint8_t *)fragment + ITEM_HEAD_BYTES,
            FRAGMENT_HEAD_BYTES - ITEM_HEAD_BYTES + item_vlen(fragment));
-    atomic_store_explicit(entry, place->loc, memory_order_release); /* the copy is whole */
-    log_kill(thread->store, fragment, loc);
+    atomic_store_explicit(record->entry, place->loc, memory_order_release); /* the copy is whole */
+    log_kill(thread->store, fragment, record->loc);
     count_add(thread, COUNT_BYTES_COPIED, place->bytes);
+    if (leads(record))
+        freq_after_move(drain, record->at.item);
+    log_publish(thread, place, item_exp_s(record->at.item));
 }
 
-/* A fragment stays or goes with the item that owns it. */
-static void drain_fragment(struct drain *drain, struct item *fragment, uint64_t loc)
+/* Move the record, whose item is locked, if the room at hand is what it needs. Returns 0, or the
+ * bytes that it does need. */
+static uint32_t record_move(const struct drain *drain, struct record *record)
+{
+    const struct store *store = drain->thread->store;
+    if (record->entry != NULL) {
+        if (record->room == 0)
+            return item_bytes(record->item);
+        fragment_move(drain, record);
+        return 0;
+    }
+    const struct item_spec spec = item_spec_of(store, record->item, record->loc, record->keep_id);
+    const uint64_t bytes = item_bytes_for(spec.fmt, spec.key.len, spec.value_bytes);
+    if (record->room != bytes)
+        return (uint32_t)bytes;
+    if (place_id(store, &record->place, spec.cas) < item_id(store, record->item, record->loc)) {
+        record->keep_id = true;
+        return (uint32_t)item_bytes_for(spec.fmt | FMT_CAS, spec.key.len, spec.value_bytes);
+    }
+    item_move(drain, record, &spec);
+    return 0;
+}
+
+/* There is no room for a record that should stay. */
+static void record_give_up(struct drain *drain, struct record *record)
+{
+    if (drain->policy == POLICY_COMPACT || drain->policy == POLICY_PURGE) {
+        drain->out_of_room = true;
+    } else if (record_lock(drain->thread->store, record)) { /* let it go like the others */
+        item_end(drain->thread, &record->at, record->hash, STORE_OK, true);
+        record_unlock_ended(drain->thread, record);
+    }
+}
+
+/* One record of the segment: gone, moved, or dead already. */
+static void drain_record(struct drain *drain, struct record *record)
 {
     struct store_thread *thread = drain->thread;
-    struct store *store = thread->store;
-    const uint32_t bytes = item_bytes(fragment);
-    struct place place;
-    bool room = false;
-    uint64_t hash;
-    memcpy(&hash, (const uint8_t *)fragment + ITEM_HEAD_BYTES, sizeof(hash));
-    for (;;) {
-        struct locked at;
-        _Atomic uint64_t *entry;
-        index_lock(store, hash, &at);
-        if (!index_locked_find_owner(store, &at, hash, loc, &entry)) {
-            index_unlock(&at);
+    while (record_lock(thread->store, record)) {
+        const enum store_rc alive = item_alive(thread, record->at.item, record->at.loc);
+        if (alive != STORE_OK || !record_stays(drain, record)) {
+            drain_end(drain, &record->at, record->hash, alive);
+            record_unlock_ended(thread, record);
             break;
         }
-        const enum store_rc alive = item_alive(thread, at.item, at.loc);
-        size_t fragments;
-        const bool first = entry == item_large_table(at.item, &fragments);
-        const bool stays = first ? item_stays(drain, at.item) : part_stays(drain, at.item);
-        if (alive != STORE_OK || !stays) {
-            drain_end(drain, &at, hash, alive);
-            index_unlock(&at);
-            index_account(thread, -1);
-            break;
-        }
-        const uint32_t exp_s = item_exp_s(at.item);
-        if (room) {
-            fragment_move(drain, fragment, loc, entry, &place);
-            if (first)
-                freq_after_move(drain, at.item);
-            log_publish(thread, &place, exp_s);
-            index_unlock(&at);
+        const uint32_t exp_s = item_exp_s(record->at.item);
+        const uint32_t bytes = record_move(drain, record);
+        index_unlock(&record->at);
+        if (bytes == 0)
+            return;
+        if (record->room != 0)
+            log_abandon(thread, &record->place);
+        record->room = log_alloc(thread, where_to(drain, exp_s), bytes, &record->place) ? bytes : 0;
+        if (record->room == 0) {
+            record_give_up(drain, record);
             return;
         }
-        index_unlock(&at);
-        room = log_alloc(thread, where_to(drain, exp_s), bytes, &place);
-        if (room)
-            continue;
-        if (drain->policy == POLICY_COMPACT || drain->policy == POLICY_PURGE) {
-            drain->out_of_room = true;
-            return;
-        }
-        index_lock(store, hash, &at);
-        if (index_locked_find_owner(store, &at, hash, loc, &entry)) {
-            item_end(thread, &at, hash, STORE_OK, true);
-            index_unlock(&at);
-            index_account(thread, -1);
-        } else {
-            index_unlock(&at);
-        }
-        return;
     }
-    if (room)
-        log_abandon(thread, &place);
+    if (record->room != 0)
+        log_abandon(thread, &record->place);
 }
 
 /* ── one segment ──────────────────────────────────────────────────────────────────────────── */
@@ -323,16 +311,24 @@ struct walked {
     uint64_t loc, hash;
 };
 
+/* The hash that says where the item of a record is indexed. */
+static uint64_t record_hash(const struct store *store, const struct item *item)
+{
+    uint64_t hash;
+    if (item_klen(item) != ITEM_KLEN_FRAGMENT)
+        return hash_bytes(item_key(item), store->seed);
+    memcpy(&hash, (const uint8_t *)item + ITEM_HEAD_BYTES, sizeof(hash));
+    return hash;
+}
+
 static void drain_batch(struct drain *drain, const struct walked *batch, unsigned count)
 {
     const struct store *store = drain->thread->store;
     for (unsigned i = 0; i < count; i++)
         store_prefetch_bucket(store, batch[i].hash);
     for (unsigned i = 0; i < count && !drain->out_of_room; i++) {
-        if (item_klen(batch[i].item) == ITEM_KLEN_FRAGMENT)
-            drain_fragment(drain, batch[i].item, batch[i].loc);
-        else
-            drain_item(drain, batch[i].item, batch[i].loc, batch[i].hash);
+        struct record record = {.item = batch[i].item, .loc = batch[i].loc, .hash = batch[i].hash};
+        drain_record(drain, &record);
     }
 }
 
@@ -349,10 +345,7 @@ static bool drain_segment(struct store_thread *thread, uint32_t seg, enum policy
     while (loc < end && !drain.out_of_room) {
         struct item *item = item_at(store, loc);
         if ((item_st(item) & ST_DEAD) == 0) {
-            batch[count] = (struct walked){.item = item, .loc = loc};
-            if (item_klen(item) <= STORE_KEY_BYTES_MAX)
-                batch[count].hash = hash_bytes(item_key(item), store->seed);
-            count++;
+            batch[count++] = (struct walked){item, loc, record_hash(store, item)};
         }
         loc += item_bytes(item) / ITEM_ALIGN;
         if (count == WALK_BATCH || loc >= end) {

@@ -40,9 +40,10 @@ MUST_USE bool mutation_link(struct mutation *m, uint32_t exp_s);
 /* Write the found item again in m.place after `spec`, content and history kept, and link it. */
 void mutation_rewrite(struct mutation *m, const struct item_spec *spec);
 void mutation_end(struct mutation *m);
-/* The id to write as a field of m.place's record; 0: its place's own will do. A new id must be
- * above the one of the found item (meta I compares them). `field`: what is planned so far. */
-uint64_t cas_field_needed(const struct mutation *m, uint64_t field);
+/* A new id must be above the one of the found item (meta I compares them). Returns true when that
+ * of m.place's record, see place_id(), would not be; then *field is one that is, for the next
+ * try. Never when the client has `chosen` it. */
+MUST_USE bool mutation_id_raise(const struct mutation *m, bool chosen, uint64_t *field);
 
 /* The locked, found item is gone: by a delete, or because it is dead. */
 void item_unlink_locked(struct store_thread *thread, struct locked *at, uint64_t hash);

@@ -180,7 +180,7 @@ static enum room fetch_touch(struct mutation *m, uint32_t exp_s)
     const enum room room = mutation_room(m, &spec);
     if (room != ROOM_READY)
         return room;
-    if (!place_id_fits(store, &m->place, &spec, item_id(store, item, m->at.loc))) {
+    if (place_id(store, &m->place, spec.cas) < item_id(store, item, m->at.loc)) {
         m->keep_id = true;
         mutation_unlock(m);
         return ROOM_AGAIN;

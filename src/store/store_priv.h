@@ -629,15 +629,12 @@ void item_unlinked(struct store_thread *thread, struct item *item, uint64_t loc)
 void item_linked(struct store_thread *thread, const struct item *item);
 
 /* Layout of an existing item, to write it again elsewhere: its id becomes a field if it is
- * known or `keep_id` (see place_id_fits). */
+ * known or `keep_id`. */
 struct item_spec item_spec_of(const struct store *store, const struct item *item, uint64_t loc,
                               bool keep_id);
-/* The id that a record gets from its place alone. */
-uint64_t place_id(const struct store *store, const struct place *place);
-/* May an item be written again at `place` after `spec`? Ids of one key only grow, so without a
- * field the new place's must be above the old one. */
-bool place_id_fits(const struct store *store, const struct place *place,
-                   const struct item_spec *spec, uint64_t old_id);
+/* The id that a record at `place` gets: its `field`, or without one (0) its place's own. Ids of one
+ * key only grow: who writes an item again keeps the old id or gets a higher one. */
+uint64_t place_id(const struct store *store, const struct place *place, uint64_t field);
 /* Copy the value (text, number or table) and the changing bytes but `dead` and cas-seen. */
 void item_copy_rest(const struct store_thread *thread, const struct item *from, uint64_t from_loc,
                     const struct place *to, uint8_t *value);

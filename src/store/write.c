@@ -19,14 +19,17 @@ static uint64_t id_draw(struct store_thread *thread, uint64_t old)
     return thread->id_next > old ? thread->id_next++ : old + 1;
 }
 
-uint64_t cas_field_needed(const struct mutation *m, uint64_t field)
+bool mutation_id_raise(const struct mutation *m, bool chosen, uint64_t *field)
 {
     const struct store *store = m->thread->store;
-    if (store->no_cas || m->at.slot == NULL)
-        return field;
+    if (chosen || store->no_cas || m->at.slot == NULL)
+        return false;
     const uint64_t old = item_id(store, m->at.item, m->at.loc);
-    const uint64_t own = field != 0 ? field : place_id(store, &m->place);
-    return own > old ? field : id_draw(m->thread, old);
+    if (place_id(store, &m->place, *field) > old)
+        return false;
+    const uint64_t planned = *field;
+    *field = id_draw(m->thread, old);
+    return *field != planned; /* behind the highest that a client can choose comes 0, its own */
 }
 
 enum { PUT_TRIES_MAX = 8 };
@@ -132,11 +135,9 @@ static enum room put_try(const struct writer *w, struct mutation *m, uint64_t *c
     if (decision.rc != STORE_OK)
         return ROOM_NONE;
     const bool alive = found == STORE_OK;
-    const uint64_t cas_needed = cas_field_needed(m, *cas);
+    const bool raised = mutation_id_raise(m, w->put->explicit_cas != 0, cas);
     const uint32_t exp_needed = decision.stale ? item_exp_s(m->at.item) : *exp_s;
-    if ((cas_needed != *cas && w->put->explicit_cas == 0) || exp_needed != *exp_s) {
-        if (w->put->explicit_cas == 0)
-            *cas = cas_needed;
+    if (raised || exp_needed != *exp_s) {
         *exp_s = exp_needed;
         return ROOM_AGAIN;
     }
@@ -310,9 +311,7 @@ static enum joined join_small(const struct writer *w, struct store_put_result *r
         room = mutation_room(&m, &spec);
         if (room != ROOM_READY)
             continue;
-        const uint64_t cas_needed = cas_field_needed(&m, cas);
-        if (cas_needed != cas && put->explicit_cas == 0) {
-            cas = cas_needed;
+        if (mutation_id_raise(&m, put->explicit_cas != 0, &cas)) {
             mutation_unlock(&m);
             room = ROOM_AGAIN;
             continue;
@@ -406,9 +405,7 @@ static enum room delete_rewrite(struct mutation *m, const struct store_delete *h
     const enum room room = mutation_room(m, &spec);
     if (room != ROOM_READY)
         return room;
-    const uint64_t cas_needed = cas_field_needed(m, *cas);
-    if (cas_needed != *cas && how->explicit_cas == 0) {
-        *cas = cas_needed;
+    if (mutation_id_raise(m, how->explicit_cas != 0, cas)) {
         mutation_unlock(m);
         return ROOM_AGAIN;
     }

@@ -70,14 +70,16 @@ static bool record_ok(const struct store *store, const struct item *item, uint32
         return vlen > 0 && item_bytes(item) <= room;
     if (klen > STORE_KEY_BYTES_MAX || (item->fmt & 0x80) != 0 || item_bytes(item) > room)
         return false;
+    /* Not record_bytes_max: a record of that size may since have got an exptime or a CAS unique. */
+    if (item_bytes_for(item->fmt | FMT_CAS, klen, vlen) > store->segment_bytes)
+        return false;
     switch (item->fmt & (FMT_NUMBER | FMT_LARGE)) {
     case 0:
-        return item_bytes(item) <= store->record_bytes_max;
+        return true;
     case FMT_NUMBER:
         return vlen > 0 && vlen <= ITEM_NUMBER_WIDTH_MAX;
     case FMT_LARGE:
-        return vlen >= 2 * sizeof(uint64_t) && vlen % sizeof(uint64_t) == 0 &&
-               item_bytes_for(item->fmt | FMT_CAS, klen, vlen) <= store->segment_bytes;
+        return vlen >= 2 * sizeof(uint64_t) && vlen % sizeof(uint64_t) == 0;
     default:
         return false;
     }

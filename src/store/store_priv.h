@@ -527,7 +527,7 @@ static inline uint64_t slot_key(const struct store *store, uint64_t hash)
 /* ── segment.c: pool, open segments, pieces ───────────────────────────────────────────────── */
 
 uint8_t class_of(const struct store_thread *thread, uint32_t exp_s);
-/* Room for a record of `bytes` (multiple of 8, <= record_bytes_max). Returns false: no memory.
+/* Room for a record of `bytes` (multiple of 8, <= segment_bytes). Returns false: no memory.
  * May pass quiescent points of the thread. */
 MUST_USE bool log_alloc(struct store_thread *thread, struct log_class where, uint32_t bytes,
                         struct place *ret);

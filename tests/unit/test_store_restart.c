@@ -50,6 +50,13 @@ static void set(struct depot *depot, const char *key, const char *value)
     assert_rc(kit_set(&depot->kit, key, value), STORE_OK);
 }
 
+static struct store_key key_number(const struct kit *kit, uint64_t i)
+{
+    static char text[32];
+    return kit_key(
+        kit, bytes_of(text, (size_t)snprintf(text, sizeof(text), "%llu", (unsigned long long)i)));
+}
+
 static void restored(struct depot *depot, uint64_t items)
 {
     assert_true(depot->restart.restored);
@@ -184,6 +191,37 @@ static void test_numbers(void **state)
     value_is(depot, "n", "42");
     assert_rc(store_arith(depot->kit.thread, &key, &incr, &result), STORE_OK);
     assert_int_equal(result.value, 43);
+}
+
+/* Values grow by an append to the largest records that are not split, and these by an exptime and a
+ * CAS unique: all of them come back. */
+static void test_largest_records(void **state)
+{
+    enum { RECORD_BYTES_MAX = 8192, SIZES = 64, FIRST = RECORD_BYTES_MAX - SIZES, HALF = 4000 };
+    static uint8_t bytes[RECORD_BYTES_MAX];
+    struct depot *depot = *state;
+    struct kit *kit = &depot->kit;
+    struct store_view view;
+    const struct store_fetch touch = {.touch = true, .touch_exp_s = 100000};
+    depot_start(depot);
+    for (size_t size = FIRST; size < RECORD_BYTES_MAX; size++) {
+        const struct store_key key = key_number(kit, size);
+        const struct store_put half = {.value = bytes_of(bytes, HALF)};
+        const struct store_put rest = {.mode = STORE_APPEND, .value = bytes_of(bytes, size - HALF)};
+        assert_rc(store_put(kit->thread, &key, &half, NULL), STORE_OK);
+        assert_rc(store_put(kit->thread, &key, &rest, NULL), STORE_OK);
+        assert_rc(store_get(kit->thread, &key, STORE_GET_CAS, &view), STORE_OK);
+        assert_rc(store_fetch(kit->thread, &key, &touch, &view), STORE_OK);
+        kit_tick(kit);
+    }
+    depot_restart(depot);
+    restored(depot, SIZES);
+    for (size_t size = FIRST; size < RECORD_BYTES_MAX; size++) {
+        const struct store_key key = key_number(kit, size);
+        assert_rc(store_get(kit->thread, &key, 0, &view), STORE_OK);
+        assert_int_equal(view.value_bytes, size);
+        kit_tick(kit);
+    }
 }
 
 /* Uniques that were known read the same, new ones are new. */
@@ -554,13 +592,6 @@ struct note {
 
 static uint8_t scratch[VALUE_BYTES_MAX * 4];
 
-static struct store_key key_number(const struct kit *kit, uint64_t i)
-{
-    static char text[32];
-    return kit_key(
-        kit, bytes_of(text, (size_t)snprintf(text, sizeof(text), "%llu", (unsigned long long)i)));
-}
-
 static void note_take(struct depot *depot, uint64_t i, struct note *note)
 {
     struct store_view view;
@@ -707,7 +738,8 @@ static void rounds_run(struct depot *depot, unsigned rounds, unsigned operations
         depot->wall_s += asleep_s;
         depot->threads = 1 + (unsigned)kit_random_below(&random, 4);
         depot_start(depot);
-        assert_true(depot->restart.restored);
+        if (!depot->restart.restored)
+            fail_msg("%s", depot->restart.text);
         for (uint64_t i = 0; i < KEYS; i++) {
             note_check(depot, i, &notes[i]);
             present += notes[i].rc == STORE_OK &&
@@ -759,6 +791,7 @@ int main(int argc, char **argv)
         TEST(test_empty_store),
         TEST(test_all_of_an_item),
         TEST(test_numbers),
+        TEST(test_largest_records),
         TEST(test_cas_goes_on),
         TEST(test_large),
         TEST(test_unfinished_upload),

@@ -7,6 +7,7 @@
 #include "base/num.h"
 #include "proto/binary.h"
 #include "proto/text.h"
+#include "server/login.h"
 
 enum { LINE_BYTES_MAX = 200, BINARY_HEAD_BYTES = 24 };
 
@@ -172,15 +173,18 @@ static enum net_rc run_traced(struct session_worker *worker, void **session, str
 {
     const bool fresh = (*io->note & (SESSION_TEXT | SESSION_BINARY)) == 0;
     const bool resumed = *session != NULL; /* the input is a value, or a request printed before */
+    const bool stranger = login_wanted(worker, io);
     const size_t answers_at = io->out->len;
     const enum net_rc rc = session_run(worker, session, io);
     const bool binary = (*io->note & SESSION_BINARY) != 0;
     if (fresh)
         log_plain(LOG_CONN, "%d: Client using the %s protocol", io->fd,
                   binary ? "binary" : "ascii");
-    const bool suspended = !resumed && *session != NULL && rc == NET_FLUSH;
+    const bool suspended = !resumed && *session != NULL && rc == NET_YIELD;
     size_t line_bytes;
-    if (!resumed && binary)
+    if (stranger && !binary && io->used > 0) /* not a word: it may be a misplaced password */
+        line_print(worker, '<', io->fd, bytes_str("a login"));
+    else if (!resumed && binary)
         binary_requests(worker, io->fd, bytes_of(io->in.ptr, io->used));
     else if (!resumed)
         text_requests(worker, io->fd, bytes_of(io->in.ptr, io->used));

@@ -192,6 +192,16 @@ def test_a_password_is_never_logged(users, reference):
     with harness.Server("-vvv", "-S", "-Y", users) as server:
         with server.connect() as conn:
             conn.ask(login(b"zoo", b"wrong") + login(b"zoo", b"bear"), FAILED + STORED)
+        for line in (b"  set auth 0 0 %d\r\n", b"set " + b"a" * 300 + b" 0 0 %d\r\n",
+                     b"set a x y %d noreply\r\n"):  # no requests, but a login
+            with server.connect() as conn:
+                conn.ask(login(b"zoo", b"bear", line=line), STORED)
+        for line in (b"set auth 0 0 3\r\n", b"set auth 0 0 x\r\n", b"get auth 0 0 8\r\n",
+                     b"set auth 0 0 99999\r\n"):  # neither
+            with server.connect() as conn:
+                conn.send(line + b"zoo bear\r\nzoo wrong\r\n")
+                conn.sock.shutdown(socket.SHUT_WR)
+                conn.take(1000)
         with Binary(server.connect()) as packets:
             assert packets.ask(plain(b"zoo", b"wrong")).status == AUTH_ERROR
             assert packets.ask(plain(b"zoo", b"bear")).status == OK

@@ -492,6 +492,22 @@ def test_very_verbose_has_a_limit(reference):
     assert re.search(r"^\.\.\. \d+ more lines", text, re.M)
 
 
+def test_very_verbose_shows_requests_that_take_long(reference):
+    if reference:
+        pytest.skip("of its own")
+    with harness.Server("-vv", "-t", "1") as server, server.connect() as conn:
+        for i in range(300):
+            conn.send(b"set k%d 0 0 1 noreply\r\nx\r\n" % i)
+        conn.send(b"mn\r\nlru_crawler metadump all\r\nmn\r\n")
+        conn.expect(b"MN\r\n")
+        while conn.line() != b"END":
+            pass
+        conn.expect(b"MN\r\n")
+        text = server.errors()
+    assert len(re.findall(r"^<\d+ lru_crawler metadump all$", text, re.M)) == 1
+    assert len(re.findall(r"^<\d+ mn$", text, re.M)) == 2
+
+
 def test_very_verbose_with_garbage(reference):
     """What is shown is parsed once more: whatever it is, the server must live."""
     if reference:

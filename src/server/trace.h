@@ -2,7 +2,8 @@
  * prints them ("<28 get a", ">28 END").
  *
  * For people who watch a client at work. Values are never shown, nor is what a client of the text
- * protocol sends before it has logged in, so passwords are not either. Each worker prints at most TRACE_LINES_PER_S lines and tells how many it left out.
+ * protocol sends before it has logged in, so passwords are not either. Each worker prints at most
+ * TRACE_LINES_PER_S lines and tells how many it left out.
  *
  * Includes: base, net, proto.  Included by: server.
  * Threads:  the connection's worker.

@@ -55,15 +55,6 @@ enum store_rc item_take_out_dead(struct store_thread *thread, const struct store
 
 /* ── writing a record again ───────────────────────────────────────────────────────────────── */
 
-uint64_t place_id(const struct store *store, const struct place *place, uint64_t field)
-{
-    if (field != 0)
-        return field;
-    return atomic_load_explicit(&store->segments[place->seg].seqno, memory_order_relaxed)
-               << ID_PLACE_BITS |
-           (place->loc - segment_loc(store, place->seg));
-}
-
 struct item_spec item_spec_of(const struct store *store, const struct item *item, uint64_t loc,
                               bool keep_id)
 {

@@ -40,10 +40,24 @@ MUST_USE bool mutation_link(struct mutation *m, uint32_t exp_s);
 /* Write the found item again in m.place after `spec`, content and history kept, and link it. */
 void mutation_rewrite(struct mutation *m, const struct item_spec *spec);
 void mutation_end(struct mutation *m);
+/* An id above `old` that no record is born with, see (7) in store_priv.h. */
+uint64_t id_draw(struct store_thread *thread, uint64_t old);
 /* A new id must be above the one of the found item (meta I compares them). Returns true when that
  * of m.place's record, see place_id(), would not be; then *field is one that is, for the next
  * try. Never when the client has `chosen` it. */
-MUST_USE bool mutation_id_raise(const struct mutation *m, bool chosen, uint64_t *field);
+MUST_USE static inline bool mutation_id_raise(const struct mutation *m, bool chosen,
+                                              uint64_t *field)
+{
+    const struct store *store = m->thread->store;
+    if (chosen || store->no_cas || m->at.slot == NULL)
+        return false;
+    const uint64_t old = item_id(store, m->at.item, m->at.loc);
+    if (place_id(store, &m->place, *field) > old)
+        return false;
+    const uint64_t planned = *field;
+    *field = id_draw(m->thread, old);
+    return *field != planned; /* behind the highest that a client can choose comes 0, its own */
+}
 
 /* The locked, found item is gone: by a delete, or because it is dead. */
 void item_unlink_locked(struct store_thread *thread, struct locked *at, uint64_t hash);

@@ -634,7 +634,15 @@ struct item_spec item_spec_of(const struct store *store, const struct item *item
                               bool keep_id);
 /* The id that a record at `place` gets: its `field`, or without one (0) its place's own. Ids of one
  * key only grow: who writes an item again keeps the old id or gets a higher one. */
-uint64_t place_id(const struct store *store, const struct place *place, uint64_t field);
+static inline uint64_t place_id(const struct store *store, const struct place *place,
+                                uint64_t field)
+{
+    if (field != 0)
+        return field;
+    return atomic_load_explicit(&store->segments[place->seg].seqno, memory_order_relaxed)
+               << ID_PLACE_BITS |
+           (place->loc - segment_loc(store, place->seg));
+}
 /* Copy the value (text, number or table) and the changing bytes but `dead` and cas-seen. */
 void item_copy_rest(const struct store_thread *thread, const struct item *from, uint64_t from_loc,
                     const struct place *to, uint8_t *value);

@@ -5,8 +5,7 @@
 
 /* ── which CAS unique a new record gets ───────────────────────────────────────────────────── */
 
-/* An id above `old` that no record is born with, see (7). */
-static uint64_t id_draw(struct store_thread *thread, uint64_t old)
+uint64_t id_draw(struct store_thread *thread, uint64_t old)
 {
     enum { LAST = (1 << ID_PLACE_BITS) - 1 };
     if (thread->id_next <= old || (thread->id_next & LAST) == 0) {
@@ -17,19 +16,6 @@ static uint64_t id_draw(struct store_thread *thread, uint64_t old)
     }
     /* Only an id that a client chose (explicit_cas) can still be above. */
     return thread->id_next > old ? thread->id_next++ : old + 1;
-}
-
-bool mutation_id_raise(const struct mutation *m, bool chosen, uint64_t *field)
-{
-    const struct store *store = m->thread->store;
-    if (chosen || store->no_cas || m->at.slot == NULL)
-        return false;
-    const uint64_t old = item_id(store, m->at.item, m->at.loc);
-    if (place_id(store, &m->place, *field) > old)
-        return false;
-    const uint64_t planned = *field;
-    *field = id_draw(m->thread, old);
-    return *field != planned; /* behind the highest that a client can choose comes 0, its own */
 }
 
 enum { PUT_TRIES_MAX = 8 };
@@ -112,7 +98,8 @@ static void put_write(const struct writer *w, const struct item_spec *spec,
 
 /* The old item's use goes on, but it has not been fetched; a stale store keeps the win as it
  * was. */
-static void put_inherit(const struct writer *w, const struct mutation *m, bool alive, bool stale)
+static ALWAYS_INLINE void put_inherit(const struct writer *w, const struct mutation *m, bool alive,
+                                      bool stale)
 {
     const uint16_t use =
         alive ? (uint16_t)(item_use(m->at.item) & ~(unsigned)USE_FETCHED) : (uint16_t)0;

@@ -8,7 +8,6 @@ too, but with one client core they also depend on the client.
 
 SPDX-License-Identifier: BSD-3-Clause
 """
-import argparse
 import os
 import statistics
 import sys
@@ -215,24 +214,15 @@ def summary(name, target, rival, results):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    build = os.path.join(peers.ROOT, "build", "release")
-    parser.add_argument("--ours", default=os.path.join(build, "matted"))
-    parser.add_argument("--memcached", default="memcached")
-    parser.add_argument("--programs", default=os.path.join(build, "bench"),
-                        help="folder of the bench programs")
+    parser = peers.parser(__doc__)
     parser.add_argument("--rounds", type=int, help="rounds per row (5)")
     parser.add_argument("--seconds", type=float, help="measured seconds per run (3)")
     parser.add_argument("--quick", action="store_true", help="2 rounds of 1 second")
     parser.add_argument("--only", help="only rows with this text in their name; writes no file")
-    parser.add_argument("--out", default=os.path.join(peers.ROOT, "bench"),
-                        help="folder for RESULTS.md and the JSON")
-    args = parser.parse_args()
+    args = peers.arguments(parser)
     args.rounds = args.rounds or (2 if args.quick else 5)
     args.seconds = args.seconds or (1.0 if args.quick else 3.0)
     args.warmup = 0.3 if args.quick else 1.0
-    args.ours = peers.find_server(args.ours, "matted")
-    args.memcached = peers.find_server(args.memcached, "memcached")
     return args
 
 

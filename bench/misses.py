@@ -7,7 +7,6 @@ both servers, and every hit is checked to be the newest version of its object.
 
 SPDX-License-Identifier: BSD-3-Clause
 """
-import argparse
 import concurrent.futures
 import math
 import os
@@ -100,28 +99,19 @@ def geometric_mean(values):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    build = os.path.join(peers.ROOT, "build", "release")
-    parser.add_argument("--ours", default=os.path.join(build, "matted"))
-    parser.add_argument("--memcached", default="memcached")
-    parser.add_argument("--programs", default=os.path.join(build, "bench"),
-                        help="folder of the bench programs")
+    parser = peers.parser(__doc__)
     parser.add_argument("--keys", type=int, help="popular keys (1000000)")
     parser.add_argument("--requests", type=int, help="requests per workload (10000000)")
     parser.add_argument("--quick", action="store_true",
                         help="a third of the keys and requests, one size")
     parser.add_argument("--only", action="append", choices=WORKLOADS,
                         help="only this workload; writes no file")
-    parser.add_argument("--out", default=os.path.join(peers.ROOT, "bench"),
-                        help="folder for RESULTS.md and the JSON")
-    args = parser.parse_args()
+    args = peers.arguments(parser)
     args.hurry = 2 if args.quick else 1
     scale = 3 if args.quick else 1
     args.shares = SHARES[1:] if args.quick else SHARES
     args.keys = args.keys or 1_000_000 // scale
     args.requests = args.requests or 10_000_000 // scale
-    args.ours = peers.find_server(args.ours, "matted")
-    args.memcached = peers.find_server(args.memcached, "memcached")
     return args
 
 

@@ -2,6 +2,7 @@
 
 SPDX-License-Identifier: BSD-3-Clause
 """
+import argparse
 import datetime
 import json
 import os
@@ -59,6 +60,27 @@ def find_server(path, name):
         sys.exit(f"bench: no {name} at {path!r}; "
                  + ("run `make build`" if name == "matted" else "install Debian's memcached"))
     return found
+
+
+def parser(doc):
+    """The arguments of a comparison: which servers, which programs, where the results go."""
+    options = argparse.ArgumentParser(description=doc.split("\n\n")[0])
+    build = os.path.join(ROOT, "build", "release")
+    options.add_argument("--ours", default=os.path.join(build, "matted"))
+    options.add_argument("--memcached", default="memcached")
+    options.add_argument("--programs", default=os.path.join(build, "bench"),
+                         help="folder of the bench programs")
+    options.add_argument("--out", default=os.path.join(ROOT, "bench"),
+                         help="folder for RESULTS.md and the JSON")
+    return options
+
+
+def arguments(options):
+    """Parse the command line; the servers are found, or it ends here."""
+    args = options.parse_args()
+    args.ours = find_server(args.ours, "matted")
+    args.memcached = find_server(args.memcached, "memcached")
+    return args
 
 
 def cache_argv(program, memory_mb):

@@ -81,7 +81,7 @@ static void name_format(char *dst, size_t cap, const struct opt_row *row)
 
 static void row_print(FILE *file, const struct opt_row *row)
 {
-    char name[96], help[256];
+    char name[96], help[512];
     name_format(name, sizeof(name), row);
     const bool has_default = row->type != OPT_ROW_PRESET && row->kind != OPT_KIND_CHOICE &&
                              value_word(row) != NULL && row->dflt != NULL && row->dflt[0] != '\0';
@@ -92,8 +92,11 @@ static void row_print(FILE *file, const struct opt_row *row)
     else
         snprintf(help, sizeof(help), "%s", row->help);
     const int width = (int)strlen(name);
-    fprintf(file, "%s%*s", name, width < HELP_COLUMN ? HELP_COLUMN - width : 1, "");
-    wrapped_print(file, help, width < HELP_COLUMN ? HELP_COLUMN : width + 1, HELP_COLUMN);
+    if (width < HELP_COLUMN)
+        fprintf(file, "%s%*s", name, HELP_COLUMN - width, "");
+    else
+        fprintf(file, "%s\n%*s", name, HELP_COLUMN, "");
+    wrapped_print(file, help, HELP_COLUMN, HELP_COLUMN);
 }
 
 /* The names of all options without effect, as one paragraph. */

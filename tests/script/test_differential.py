@@ -1,27 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Generated requests go to memcached and to the server under test; answers and counters must agree.
-
-MATTE_PEER names the memcached (Debian's 1.6.18), MATTE_SEQUENCES how many sequences to run,
-MATTE_SEED the first seed.  A disagreement is shrunk and shown with its seed.  CAS uniques are
-compared key by key, by the order in which they are first seen; TTLs with a tolerance of some
-seconds.  Keys are compared without regard to base64: 1.6.18 sometimes forgets what an item's is.
+"""Generated requests of the text protocol go to memcached and to the server under test, see
+differential.py.  TTLs are compared with a tolerance of some seconds, keys without regard to base64:
+1.6.18 sometimes forgets what an item's is.
 
 Numbers have keys of their own: whether memcached pads a shorter result with blanks depends on what
 else refers to the item at that moment, so the blanks are not compared and nothing is appended."""
 
 import base64
-import os
 import random
 import re
 
-import pytest
+from differential import Comparison, Uniques, by_seed
+from differential import pair  # noqa: F401  a fixture
 
-import harness
-import rows
-
-SEQUENCES = int(os.environ.get("MATTE_SEQUENCES", "300"))
-SEED = int(os.environ.get("MATTE_SEED", "1"))
-PER_TEST = 50
 BATCHES, BATCH = 6, 12  # writes in a sequence, requests in a write
 TTLS = (100, 1000, 50000)
 
@@ -42,11 +33,6 @@ DIFFERENCES = [
     (rb"ma .* T", "1.6.18 sometimes sets the TTL of the number that was just replaced"),
     (rb"me ", "sizes and classes are the engine's own"),
 ]
-
-# Counters that depend on when an expired item is found; and those of cas, because 1.6.18 counts
-# compares of `ms` in other modes than set differently (the tables check the rest).
-UNCOUNTED = {"curr_items", "get_expired", "get_flushed", "cas_hits", "cas_misses", "cas_badval"}
-
 
 class Generator:
     """Requests from a seed; {cN} stands for the N-th CAS unique of its key, {last} for the last."""
@@ -185,15 +171,16 @@ class Side:
 
     def __init__(self, server):
         self.conn = server.connect()
-        self.uniques = {}
+        self.uniques = Uniques()
+
+    def close(self):
+        self.conn.close()
+
+    def alike(self, batch, got, want):
+        return got
 
     def cas_name(self, key, unique):
-        if unique == b"0":
-            return b"none"
-        seen = self.uniques.setdefault(key, [])
-        if unique not in seen:
-            seen.append(unique)
-        return b"#%d" % seen.index(unique)
+        return b"none" if unique == b"0" else b"#%d" % self.uniques.number(key, unique)
 
     def fill_in(self, request):
         """Put real CAS uniques for {cN} and {last}."""
@@ -202,7 +189,7 @@ class Side:
         line = request.split(b"\r\n")[0]
         words = line.split()
         key = words[1] if len(words) > 1 else b""
-        seen = self.uniques.get(base64.b64decode(key) if line.endswith(b" b") else key, [])
+        seen = self.uniques.of(base64.b64decode(key) if line.endswith(b" b") else key)
 
         def unique(match):
             if match[1] == b"last":
@@ -257,91 +244,16 @@ class Side:
         return answers
 
 
-def play_answers(pair, seed, batches):
-    """Run a sequence on both; returns the first answers that differ, or None."""
-    ours, peers = (Side(server) for server in pair)
-    try:
-        for batch in batches:
-            got = ours.run(batch, random.Random(seed))
-            want = peers.run(batch, random.Random(seed))
-            if got != want:
-                at = next((i for i, (a, b) in enumerate(zip(got, want)) if a != b),
-                          min(len(got), len(want)))
-                return f"answer {at}: ours {got[at:at + 3]}, memcached {want[at:at + 3]}"
-    except AssertionError as error:
-        return str(error)
-    finally:
-        ours.conn.close()
-        peers.conn.close()
-    return None
-
-
-def counters(server):
-    with server.connect() as conn:
-        stats = conn.stats()
-    return {name: int(stats[name]) for name in rows.COUNTED if name not in UNCOUNTED}
-
-
-def play(pair, seed, batches):
-    """Run a sequence on both; returns what differs in answers or counters, or None."""
-    before = [counters(server) for server in pair]
-    difference = play_answers(pair, seed, batches)
-    if difference:
-        return difference
-    ours, peers = ({name: after[name] - start[name] for name in after}
-                   for start, after in zip(before, map(counters, pair)))
-    return ", ".join(f"{name}: ours {ours[name]}, memcached {peers[name]}"
-                     for name in ours if ours[name] != peers[name]) or None
+def batches_of(seed):
+    return [[request for request in batch if not left_out(request)]
+            for batch in Generator(seed).batches()]
 
 
 def wipe(seed):
-    """Requests that delete what an earlier run of the sequence left."""
     return [b"delete %s noreply\r\n" % key for key in Generator(seed).keys]
 
 
-def shrink(pair, seed, batches):
-    """Leave out requests as long as the sides still disagree."""
-    def differs(candidate):
-        return play(pair, seed, [wipe(seed)] + candidate)
-
-    if not differs(batches):
-        return batches
-    changed = True
-    while changed:
-        changed = False
-        for b, batch in enumerate(batches):
-            for i in range(len(batch)):
-                candidate = [list(x) for x in batches]
-                del candidate[b][i]
-                if differs(candidate):
-                    batches, changed = candidate, True
-                    break
-            if changed:
-                break
-    return [batch for batch in batches if batch]
-
-
-@pytest.fixture(scope="module")
-def pair():
-    if not os.path.exists(harness.PEER):
-        pytest.skip(f"{harness.PEER} is not installed")
-    with harness.Server("-t", "2") as ours:
-        with harness.Server("-t", "2", binary=harness.PEER) as peer:
-            for server in (ours, peer):
-                with server.connect() as conn:
-                    conn.set(b"first", b"x")  # takes the CAS unique 1, a wrong one in requests
-            yield ours, peer
-
-
-@pytest.mark.parametrize("first", range(SEED, SEED + SEQUENCES, PER_TEST))
-def test_answers_agree(pair, first):
+@by_seed
+def test_answers_agree(pair, first):  # noqa: F811
     """Sequences of requests, each with keys of its own."""
-    for seed in range(first, min(first + PER_TEST, SEED + SEQUENCES)):
-        batches = [[request for request in batch if not left_out(request)]
-                   for batch in Generator(seed).batches()]
-        difference = play(pair, seed, batches)
-        if difference:
-            small = shrink(pair, seed, batches)
-            text = "\n".join(repr(batch) for batch in small)
-            again = play(pair, seed, [wipe(seed)] + small)
-            pytest.fail(f"seed {seed}: {difference}\nshrunk to\n{text}\n{again}")
+    Comparison(pair, Side, wipe).check(first, batches_of)

@@ -1,20 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Generated packets of the binary protocol go to memcached and to the server under test; answers
-and counters must agree.
-
-MATTE_PEER names the memcached (Debian's 1.6.18), MATTE_SEQUENCES how many sequences to run,
-MATTE_SEED the first seed.  A disagreement is shrunk and shown with its seed.  CAS uniques are
-compared key by key, by the order in which they are first seen.  Numbers have keys of their own,
-whose blanks at the end are not compared, as in test_differential.py."""
+"""Generated packets of the binary protocol go to memcached and to the server under test, see
+differential.py.  Numbers have keys of their own, whose blanks at the end are not compared, as in
+test_differential.py."""
 
 import random
 
-import pytest
-
 import binary
 from binary import OPCODES, Binary
-from test_differential import PER_TEST, SEED, SEQUENCES, counters
-from test_differential import pair  # noqa: F401  a fixture
+from differential import Comparison, Uniques, by_seed
+from differential import pair  # noqa: F401  a fixture
 
 BATCHES, BATCH = 8, 12  # writes in a sequence, packets in a write
 LAST = 0xfffffffe  # opaque of the noop that ends a write
@@ -174,8 +168,17 @@ class Side:
     """One of the two servers: its connection and the CAS uniques seen on it, key by key."""
 
     def __init__(self, server):
-        self.server, self.uniques = server, {}
+        self.server, self.uniques = server, Uniques()
         self.client = self.connect()
+
+    def close(self):
+        self.client.close()
+
+    def alike(self, batch, got, want):
+        """What of our answers is to be compared."""
+        if batch[-1].wrong and want == ["closed"]:
+            return got[-1:]  # a sound packet by chance; what follows it is no packet
+        return got
 
     def connect(self):
         """A connection whose protocol is chosen."""
@@ -184,7 +187,7 @@ class Side:
         return client
 
     def cas_value(self, packet):
-        seen = self.uniques.get(packet.key, [])
+        seen = self.uniques.of(packet.key)
         if isinstance(packet.cas, int):
             return packet.cas
         if packet.cas[0] == "last":
@@ -192,12 +195,7 @@ class Side:
         return seen[packet.cas[1]] if packet.cas[1] < len(seen) else 1
 
     def cas_name(self, key, unique):
-        if unique == 0:
-            return "none"
-        seen = self.uniques.setdefault(key, [])
-        if unique not in seen:
-            seen.append(unique)
-        return f"#{seen.index(unique)}"
+        return "none" if unique == 0 else f"#{self.uniques.number(key, unique)}"
 
     def comparable(self, batch, answer):
         if answer is None:
@@ -233,68 +231,11 @@ class Side:
         return answers
 
 
-def play_answers(pair, seed, batches):
-    """Run a sequence on both; returns the first answers that differ, or None."""
-    ours, peers = (Side(server) for server in pair)
-    try:
-        for batch in batches:
-            got = ours.run(batch, random.Random(seed))
-            want = peers.run(batch, random.Random(seed))
-            if batch[-1].wrong and want == ["closed"]:
-                got = got[-1:]  # a sound packet by chance; what follows it is no packet
-            if got != want:
-                at = next((i for i, (a, b) in enumerate(zip(got, want)) if a != b),
-                          min(len(got), len(want)))
-                return f"answer {at}: ours {got[at:at + 3]}, memcached {want[at:at + 3]}"
-    except AssertionError as error:
-        return str(error)
-    finally:
-        ours.client.close()
-        peers.client.close()
-    return None
+def wipe(seed):
+    return [Packet("deleteq", key) for key in Generator(seed).keys]
 
 
-def play(pair, seed, batches):
-    """Run a sequence on both; returns what differs in answers or counters, or None."""
-    before = [counters(server) for server in pair]
-    difference = play_answers(pair, seed, batches)
-    if difference:
-        return difference
-    ours, peers = ({name: after[name] - start[name] for name in after}
-                   for start, after in zip(before, map(counters, pair)))
-    return ", ".join(f"{name}: ours {ours[name]}, memcached {peers[name]}"
-                     for name in ours if ours[name] != peers[name]) or None
-
-
-def shrink(pair, seed, batches):
-    """Leave out packets as long as the sides still disagree."""
-    wipe = [Packet("deleteq", key) for key in Generator(seed).keys]
-
-    def differs(candidate):
-        return play(pair, seed, [wipe] + [batch for batch in candidate if batch])
-
-    changed = differs(batches)
-    while changed:
-        changed = False
-        for b, batch in enumerate(batches):
-            for i in range(len(batch)):
-                candidate = [list(x) for x in batches]
-                del candidate[b][i]
-                if differs(candidate):
-                    batches, changed = candidate, True
-                    break
-            if changed:
-                break
-    return [batch for batch in batches if batch], differs(batches)
-
-
-@pytest.mark.parametrize("first", range(SEED, SEED + SEQUENCES, PER_TEST))
+@by_seed
 def test_answers_agree(pair, first):  # noqa: F811
     """Sequences of packets, each with keys of its own."""
-    for seed in range(first, min(first + PER_TEST, SEED + SEQUENCES)):
-        batches = Generator(seed).batches()
-        difference = play(pair, seed, batches)
-        if difference:
-            small, again = shrink(pair, seed, batches)
-            text = "\n".join(repr(batch) for batch in small)
-            pytest.fail(f"seed {seed}: {difference}\nshrunk to\n{text}\n{again}")
+    Comparison(pair, Side, wipe).check(first, lambda seed: Generator(seed).batches())

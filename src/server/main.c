@@ -68,8 +68,9 @@ static void signals_forget(void)
     signal_set(SIGHUP, SIG_IGN);
 }
 
-/* Serve until told to stop. Returns the exit code. */
-static int serve(struct server *server, const struct opts *opts, struct net_tls *tls)
+/* Serve until told to stop. *ret_pidfile: the pid file is ours. Returns the exit code. */
+static int serve(struct server *server, const struct opts *opts, struct net_tls *tls,
+                 bool *ret_pidfile)
 {
     char error[SERVER_ERROR_BYTES];
     signals_catch();
@@ -82,8 +83,11 @@ static int serve(struct server *server, const struct opts *opts, struct net_tls 
     if (opts->lock_memory)
         process_memory_lock();
     int code = 0;
-    if (opts->pidfile != NULL)
+    if (opts->pidfile != NULL) {
         code = process_pidfile_write(opts->pidfile);
+        if (code == 0)
+            *ret_pidfile = true;
+    }
     if (code == 0)
         code = process_portfile_write(server->net);
     if (code != 0)
@@ -160,11 +164,12 @@ static int run(const struct opts *opts)
         return code;
     }
     struct server server;
-    code = serve(&server, opts, tls);
+    bool pidfile = false;
+    code = serve(&server, opts, tls, &pidfile);
     signals_forget();
     server_fini(&server);
     /* Last: whoever waits for the pid file to go may start another server on the memory file. */
-    if (server.served && opts->pidfile != NULL && opts->daemon)
+    if (pidfile && opts->daemon)
         (void)unlink(opts->pidfile);
     return code == 0 && server.save_failed ? PROCESS_OS : code;
 }

@@ -264,6 +264,20 @@ def test_daemon(tmp_path):
     harness.until(lambda: not path.exists())
 
 
+def test_daemon_that_is_ended_at_once(tmp_path):
+    """Whoever knows its number from the pid file may be faster than its start."""
+    path = tmp_path / "pid"
+    for _ in range(20):
+        starter = subprocess.Popen(harness.command(
+            harness.BINARY, "-d", "-P", path, "-l", "127.0.0.1", "-U", "0", "-p", "-1"))
+        end = time.monotonic() + harness.START_S
+        while not path.exists():
+            assert time.monotonic() < end
+        os.kill(int(path.read_text()), signal.SIGTERM)
+        assert starter.wait(harness.START_S) == 0
+        harness.until(lambda: not path.exists())
+
+
 def test_daemon_with_core_files_stays_in_its_folder(tmp_path):
     path, port = tmp_path / "pid", free_port()
     command = harness.command(os.path.abspath(harness.BINARY), "-d", "-r", "-v", "-P", path, "-l",

@@ -101,8 +101,8 @@ void net_conn_close(struct net_worker *worker, struct net_conn *conn)
 /* ── input ────────────────────────────────────────────────────────────────────────────────── */
 
 /* Read once. Returns the number of bytes; 0: nothing there for now; -1: the peer has ended. */
-static ssize_t conn_recv(struct net_worker *worker, struct net_conn *conn, struct iovec *iov,
-                         size_t count)
+static ALWAYS_INLINE ssize_t conn_recv(struct net_worker *worker, struct net_conn *conn,
+                                       struct iovec *iov, size_t count)
 {
     if (UNLIKELY(conn->secure))
         return net_tls_recv(worker, conn, iov, count);
@@ -222,8 +222,8 @@ static bool receive_value(struct net_worker *worker, struct net_conn *conn)
 /* ── output ───────────────────────────────────────────────────────────────────────────────── */
 
 /* Write once. Returns the number of bytes; 0: the socket is full; -1: the peer is gone. */
-static ssize_t conn_sendv(struct net_worker *worker, struct net_conn *conn, struct iovec *iov,
-                          size_t count)
+static ALWAYS_INLINE ssize_t conn_sendv(struct net_worker *worker, struct net_conn *conn,
+                                        struct iovec *iov, size_t count)
 {
     if (UNLIKELY(conn->secure))
         return net_tls_sendv(worker, conn, iov, count);

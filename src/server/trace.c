@@ -169,7 +169,7 @@ static void binary_answers(struct session_worker *worker, int fd, const struct o
 
 /* ── run ──────────────────────────────────────────────────────────────────────────────────── */
 
-static enum net_rc run_traced(struct session_worker *worker, void **session, struct net_io *io)
+static COLD enum net_rc run_traced(struct session_worker *worker, void **session, struct net_io *io)
 {
     const bool fresh = (*io->note & (SESSION_TEXT | SESSION_BINARY)) == 0;
     const bool resumed = *session != NULL; /* the input is a value, or a request printed before */

@@ -3,7 +3,7 @@
  * Two kinds of calls: proto_reply() appends a whole fixed line; the proto_write_… helpers write
  * at a pointer into space that the caller has reserved, and return where they stopped.
  *
- * Includes: base, proto/base64.h, tbl/replies.def.  Included by: cmd, server.  Pure.
+ * Includes: base, proto/base64.h, tbl/replies.def.  Included by: gate, cmd.  Pure.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 

@@ -3,7 +3,7 @@
  * Every statistic is one row of tbl/stats.def. A thread counts into a block of its own, so counting
  * costs one plain addition and shares no cache line; whoever asks adds the blocks up.
  *
- * Includes: base, opt.  Included by: cmd, net, server.
+ * Includes: base, opt.  Included by: logger, cmd, net, server, bench.
  * Threads:  a block has one writer, anyone may read; the registry's calls may come from any thread.
  * Memory:   blocks belong to the registry and live as long as it does, so that what a finished
  *           thread has counted stays counted.

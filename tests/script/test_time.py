@@ -222,26 +222,6 @@ def test_stored_after_flush_all_in_the_same_second_survives(timed):
         timed.conn.expect(b"STORED\r\nOK\r\nEND\r\nSTORED\r\nVALUE %s 0 1\r\ny\r\nEND\r\n" % key)
 
 
-@pytest.mark.parametrize("request_,counted", [
-    (b"get %s", "get_misses"), (b"gets %s", "get_misses"), (b"mg %s v", "get_misses"),
-    (b"gat 10 %s", "touch_misses"), (b"touch %s 10", "touch_misses"),
-    (b"incr %s 1", "incr_misses"), (b"ma %s MD", "decr_misses"), (b"delete %s", "delete_misses")])
-def test_expired_item_leaves_when_asked_for(timed, request_, counted):
-    """It is counted as expired once; from then on it is a miss like others."""
-    timed.conn.set(timed.key, b"5", exptime=2)
-    timed.conn.set(timed.key + b"stays", b"x")
-    timed.forward(3)
-    before = timed.conn.stats()
-    timed.conn.command(request_ % timed.key)
-    after = timed.conn.stats()
-    gone = int(after["get_expired"]) - int(before["get_expired"])
-    assert gone == int(before["curr_items"]) - int(after["curr_items"])
-    timed.conn.command(request_ % timed.key)
-    last = timed.conn.stats()
-    assert last["get_expired"] == after["get_expired"]
-    assert int(last[counted]) - int(before[counted]) == 2
-
-
 @pytest.mark.parametrize("request_,miss", [
     (b"delete %s", b"NOT_FOUND"), (b"incr %s 1", b"NOT_FOUND"), (b"touch %s 10", b"NOT_FOUND"),
     (b"mg %s v", b"EN"), (b"md %s", b"NF"), (b"cas %s 0 0 1 1\r\nx", b"NOT_FOUND"),

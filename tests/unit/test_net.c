@@ -383,6 +383,17 @@ static void deep_pipeline(void **state)
     stop(&fix);
 }
 
+static const size_t fill_lens[] = {1, 100, PIECE, PIECE + 1, NET_IN_BYTES, 3 * PIECE, FILL_MAX};
+
+/* Announce a value by a word, and send it in two pieces. */
+static void say_value(int fd, const char *word, size_t len)
+{
+    char line[32];
+    say(fd, line, (size_t)snprintf(line, sizeof(line), "%s %zu\n", word, len));
+    say(fd, pattern, len / 2);
+    say(fd, pattern + len / 2, len - len / 2);
+}
+
 static void values_are_filled(void **state)
 {
     (void)state;
@@ -390,12 +401,8 @@ static void values_are_filled(void **state)
     prepare(&fix);
     start(&fix);
     const int fd = dial(&fix);
-    static const size_t lens[] = {1, 100, PIECE, PIECE + 1, NET_IN_BYTES, 3 * PIECE, FILL_MAX};
-    for (size_t i = 0; i < COUNT_OF(lens); i++) {
-        char line[32];
-        say(fd, line, (size_t)snprintf(line, sizeof(line), "fill %zu\n", lens[i]));
-        say(fd, pattern, lens[i] / 2);
-        say(fd, pattern + lens[i] / 2, lens[i] - lens[i] / 2);
+    for (size_t i = 0; i < COUNT_OF(fill_lens); i++) {
+        say_value(fd, "fill", fill_lens[i]);
         say_str(fd, "\necho next\n"); /* likely to be read together with the value's end */
         expect_str(fd, "right\nnext\n");
     }
@@ -412,12 +419,8 @@ static void values_end_with_a_read(void **state)
     prepare(&fix);
     start(&fix);
     const int fd = dial(&fix);
-    static const size_t lens[] = {1, 100, PIECE, PIECE + 1, NET_IN_BYTES, 3 * PIECE, FILL_MAX};
-    for (size_t i = 0; i < COUNT_OF(lens); i++) {
-        char line[32];
-        say(fd, line, (size_t)snprintf(line, sizeof(line), "bare %zu\n", lens[i]));
-        say(fd, pattern, lens[i] / 2);
-        say(fd, pattern + lens[i] / 2, lens[i] - lens[i] / 2);
+    for (size_t i = 0; i < COUNT_OF(fill_lens); i++) {
+        say_value(fd, "bare", fill_lens[i]);
         expect_str(fd, "right\n");
         say_str(fd, "echo next\n");
         expect_str(fd, "next\n");

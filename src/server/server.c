@@ -238,8 +238,7 @@ void server_reload(struct server *server)
 void server_fini(struct server *server)
 {
     logger_stop(server->logger);
-    net_free(
-        server->net); /* joins the workers; from here on we are alone but for the housekeeper */
+    net_free(server->net); /* joins the workers: we are alone but for the housekeeper */
     net_tls_free(server->tls);
     housekeeper_stop(&server->keeper);
     for (unsigned i = 0; i < server->worker_count; i++)

@@ -1,7 +1,7 @@
 /* store/evict.c — getting memory back: flushed and expired segments, compaction, S3-FIFO;
  * maintenance.
  *
- * One thread at a time does this (maint_lock): the maintenance thread ahead of need, or a
+ * One thread at a time does this (maint_lock): the housekeeping thread ahead of need, or a
  * worker that finds no free segment. All of it is `drain one segment`: take it out of its
  * queue, walk its records, and for each live one decide under its bucket lock: unlink it, or
  * copy it to another segment and let the slot point there.
@@ -643,7 +643,7 @@ void maint_tick(struct store_thread *thread)
     store->evict_mean_left = 0;
 }
 
-/* ── the maintenance thread ───────────────────────────────────────────────────────────────── */
+/* ── the housekeeping thread ──────────────────────────────────────────────────────────────── */
 
 static bool memory_is_low(struct store *store)
 {
@@ -652,7 +652,7 @@ static bool memory_is_low(struct store *store)
     return soon < pool_low_water(store) || pool_over_limit(store);
 }
 
-/* One step for the maintenance thread; returns whether there may be more to do. */
+/* One step for the housekeeping thread; returns whether there may be more to do. */
 static bool maintain_step(struct store_thread *thread)
 {
     struct store *store = thread->store;
@@ -687,7 +687,7 @@ static void maintain(struct store_thread *thread)
 
 void store_maintain(struct store_thread *thread)
 {
-    /* Tens of milliseconds, so that whoever runs the maintenance thread can end it. */
+    /* Tens of milliseconds, so that whoever runs the housekeeping thread can end it. */
     enum { CRAWL_STEPS_MAX = 1024 };
     struct store *store = thread->store;
     maintain(thread);

@@ -323,7 +323,7 @@ typedef void store_scan_fn(void *arg, const struct store_view *view);
 void store_scan(struct store_thread *thread, struct store_scan *scan, store_scan_fn *each,
                 void *arg);
 
-/* Have the maintenance thread look at up to `items_max` items and take those out of the index that
+/* Have the housekeeping thread look at up to `items_max` items and take those out of the index that
  * have expired or were flushed, rather than when their segment is due. Returns false when it is
  * doing so already. */
 MUST_USE bool store_crawl(struct store *store, uint64_t items_max);
@@ -353,7 +353,7 @@ struct store_info {
     uint64_t evicted_unfetched, evicted_nonzero, evicted_active;
     uint64_t expired_unfetched;
     uint64_t reclaimed;          /* expired items whose memory came back */
-    uint64_t expired_background; /* of these, by the maintenance thread */
+    uint64_t expired_background; /* of these, by the housekeeping thread */
     uint64_t flushed;            /* items removed behind flush_all */
     uint64_t segments_evicted, segments_compacted, segments_expired;
     uint64_t bytes_copied;  /* by eviction and compaction */

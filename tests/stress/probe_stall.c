@@ -2,10 +2,10 @@
  *
  * A probe for people, no pass or fail. It prints, for each stage, how long single calls of set
  * and get took: by the clock (with all that a busy machine does in between, and waiting for the
- * maintenance thread) and in CPU time of the calling thread (its own work only; each measurement
+ * housekeeping thread) and in CPU time of the calling thread (its own work only; each measurement
  * costs a system call, so means are a little high).
  *
- * Usage: probe_stall [MIB] [VALUE_BYTES]; a maintenance thread runs unless MATTE_PROBE_ALONE=1.
+ * Usage: probe_stall [MIB] [VALUE_BYTES]; a housekeeping thread runs unless MATTE_PROBE_ALONE=1.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <pthread.h>
 #include <stdatomic.h>

@@ -202,6 +202,7 @@ int server_run(struct server *server)
         rc = stat_block_new(server->stats, &stats);
     if (rc == 0)
         rc = watch_ring_new(server, stats, NULL, &server->keeper.log);
+    server->keeper.tuning = &server->tuning;
     if (rc == 0)
         rc = housekeeper_start(&server->keeper, server->store, server->opts);
     if (rc == 0)

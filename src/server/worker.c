@@ -3,11 +3,16 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
+#include "cmd/tuning.h"
 #include "server/confine.h"
 #include "server/trace.h"
 #include "server/transfer.h"
 
-enum { HOUSEKEEPING_MS = 1000 }; /* expiry has a resolution of a second */
+enum {
+    HOUSEKEEPING_MS = 1000, /* expiry has a resolution of a second */
+    CRAWL_EVERY_S = 60,
+    CRAWL_ITEMS_MAX = 1 << 20, /* looking at as many takes about a tenth of a second */
+};
 
 static void worker_begin(void *arg)
 {
@@ -64,13 +69,30 @@ void worker_fini(struct session_worker *worker)
     worker->cmd.thread = NULL;
 }
 
+/* Expired items among living ones would stay until somebody asks for them or memory is needed.
+ * Where it is cheap all are looked at from time to time, so that small caches, whose items are too
+ * few to lie together by lifetime, do not count and keep what is dead. */
+static void crawl_when_due(struct housekeeper *keeper, uint32_t now_s)
+{
+    if (now_s - keeper->crawled_s < CRAWL_EVERY_S)
+        return;
+    keeper->crawled_s = now_s;
+    struct store_info info;
+    store_info(keeper->store, &info);
+    if (info.items > 0 && info.items <= CRAWL_ITEMS_MAX &&
+        atomic_load_explicit(&keeper->tuning->crawler, memory_order_relaxed))
+        (void)!store_crawl(keeper->store, UINT64_MAX); /* false: a client's is under way */
+}
+
 static void *housekeeper_main(void *arg)
 {
     struct housekeeper *keeper = arg;
     (void)pthread_setname_np(pthread_self(), "housekeeper");
     confine_keeper(keeper->opts);
     while (!atomic_load_explicit(&keeper->stop, memory_order_acquire)) {
-        store_thread_online(keeper->thread, clock_now_s());
+        const uint32_t now_s = clock_now_s();
+        store_thread_online(keeper->thread, now_s);
+        crawl_when_due(keeper, now_s);
         store_maintain(keeper->thread);
         store_thread_offline(keeper->thread);
         store_maintain_wait(keeper->store, HOUSEKEEPING_MS);
@@ -82,6 +104,7 @@ int housekeeper_start(struct housekeeper *keeper, struct store *store, const str
 {
     keeper->store = store;
     keeper->opts = opts;
+    keeper->crawled_s = clock_now_s();
     const int rc = store_thread_new(store, &keeper->thread);
     if (rc != 0)
         return rc;

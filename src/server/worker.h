@@ -26,7 +26,9 @@ struct housekeeper {
     struct store *store;
     const struct opts *opts;
     struct store_thread *thread;
-    struct logger_ring *log; /* set before the start; NULL: logs nothing */
+    struct logger_ring *log;         /* set before the start; NULL: logs nothing */
+    const struct cmd_tuning *tuning; /* set before the start */
+    uint32_t crawled_s;              /* when all items were last looked at */
     pthread_t pthread;
     bool started;
     atomic_bool stop; /* release by housekeeper_stop(), acquire by the thread */

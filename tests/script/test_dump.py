@@ -322,6 +322,28 @@ def test_crawl_takes_expired_items_out(reference):
         assert (stats["lru_crawler_starts"], stats["crawler_items_checked"]) == ("0", "0")
 
 
+@pytest.mark.parametrize("args,gone", [((), True), (("-o", "no_lru_crawler"), False)])
+def test_expired_items_leave_small_stores_unasked(args, gone, reference):
+    """They lie among others that live, so their segment stays; once a minute all are looked at."""
+    with harness.Server("-t", "1", *args) as server, server.connect() as conn:
+        clock = harness.Clock(server)
+        if not clock.usable(100):
+            pytest.skip("no debugtime")
+        for i in range(300):
+            conn.set(b"item%d" % i, b"x", exptime=2 if i % 3 == 0 else 0)
+        clock.forward(10)
+        conn.ask(b"get item1\r\n", b"VALUE item1 0 1\r\nx\r\nEND\r\n")
+        assert conn.stats()["curr_items"] == "300"
+        clock.forward(61)
+        clock.close()
+        if gone:
+            harness.until(lambda: conn.stats()["curr_items"] == "200")
+            assert conn.stats()["crawler_reclaimed"] == "100"
+        else:
+            time.sleep(1.5)  # a turn of the housekeeper
+            assert conn.stats()["curr_items"] == "300"
+
+
 # ── -X ───────────────────────────────────────────────────────────────────────────────────────
 
 def test_disable_dumping(reference):

@@ -2,20 +2,14 @@
 """python-memcached."""
 
 import sys
-import time
 
 import memcache
 
+import basics
+
 client = memcache.Client([f"127.0.0.1:{sys.argv[1]}"], cache_cas=True)
 assert client.flush_all() is None
-assert client.set("a", "1")
-assert client.get("a") == "1"
-assert client.get("nothing") is None
-assert client.add("b", {"x": [1, 2]})
-assert not client.add("b", 1)
-assert client.get("b") == {"x": [1, 2]}
-assert client.replace("b", 5)
-assert not client.replace("no", 5)
+basics.check_stores(client)
 assert client.incr("b", 3) == 8
 assert client.decr("b", 10) == 0
 assert client.incr("no") is None
@@ -38,11 +32,6 @@ assert client.get("large") == "y" * 900_000
 assert client.set("packed", "z" * 50_000, min_compress_len=100)
 assert client.get("packed") == "z" * 50_000
 assert client.get_stats()[0][1]["threads"]
-assert client.set("schlüssel", "ä")
-assert client.get("schlüssel") == "ä"
-assert client.set("short", "x", time=1) and client.set("long", "x", time=100)
-time.sleep(2.1)
-assert client.get("short") is None
-assert client.get("long") == "x"
+basics.check_expiry(client)
 client.disconnect_all()
 print("ok")

@@ -94,7 +94,11 @@ enum cmd_rc cmd_bin_stat(struct cmd_ctx *ctx, struct proto_request *req)
     const struct word *word = word_find(req->key);
     struct out text;
     out_init(&text);
-    if (word != NULL && text_answer(ctx, req, word->key, &text) == CMD_AGAIN) {
+    enum cmd_rc rc = CMD_OK;
+    do /* one packet can only be sent when all of it is there */
+        rc = word != NULL ? text_answer(ctx, req, word->key, &text) : CMD_OK;
+    while (rc == CMD_AGAIN && word->form == FORM_RAW);
+    if (rc == CMD_AGAIN) {
         out_fini(&text);
         return CMD_AGAIN;
     }

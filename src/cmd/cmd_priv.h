@@ -52,13 +52,21 @@ enum { CMD_CLASS = 1, CMD_CLASSES_MAX = 64 };
 
 /* ── walks over all items (dump.c) ────────────────────────────────────────────────────────── */
 
-enum cmd_dump_kind { CMD_DUMP_META, CMD_DUMP_MG, CMD_DUMP_CACHE, CMD_DUMP_SIZES };
+enum cmd_dump_kind {
+    CMD_DUMP_META,
+    CMD_DUMP_MG,
+    CMD_DUMP_CACHE,
+    CMD_DUMP_SIZES,
+    CMD_DUMP_PREFIXES,
+};
 
 /* lru_crawler metadump, mgdump: with the checks. */
 enum cmd_rc cmd_dump_begin(struct cmd_ctx *ctx, struct proto_request *req, enum cmd_dump_kind kind,
                            struct bytes classes);
 enum cmd_rc cmd_stats_cachedump(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args);
 enum cmd_rc cmd_stats_sizes(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args);
+/* stats detail dump: its answer may be as large. */
+enum cmd_rc cmd_stats_prefixes(struct cmd_ctx *ctx, struct proto_request *req);
 /* The next step of any of them; req->progress is set. */
 enum cmd_rc cmd_dump_continue(struct cmd_ctx *ctx, struct proto_request *req);
 

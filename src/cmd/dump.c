@@ -1,4 +1,5 @@
-/* Answers that walk over all items: lru_crawler metadump and mgdump, stats cachedump and sizes.
+/* Answers that walk over all items: lru_crawler metadump and mgdump, stats cachedump and sizes; and
+ * over all prefixes: stats detail dump.
  *
  * They are given in steps of some hundred items. Between two steps the answer is sent, and the
  * worker serves its other connections (CMD_AGAIN); so a dump takes constant memory, however much
@@ -32,6 +33,7 @@ struct cmd_dump {
     enum cmd_dump_kind kind;
     uint64_t items_left, bytes_left; /* CMD_DUMP_CACHE */
     struct histogram *histogram;     /* CMD_DUMP_SIZES */
+    size_t prefixes_at;              /* CMD_DUMP_PREFIXES: which come next */
 };
 
 /* ── lines ────────────────────────────────────────────────────────────────────────────────── */
@@ -157,6 +159,8 @@ static void put_item(void *arg, const struct store_view *view)
     case CMD_DUMP_SIZES:
         count_size(dump, view);
         break;
+    case CMD_DUMP_PREFIXES: /* is not about items */
+        break;
     }
 }
 
@@ -215,7 +219,10 @@ enum cmd_rc cmd_dump_continue(struct cmd_ctx *ctx, struct proto_request *req)
     const uint64_t before = out_bytes(ctx->out);
     dump->ctx = ctx;
     for (unsigned i = 0; i < STEP_BUCKETS && !dump->scan.done; i++) {
-        store_scan(ctx->thread, &dump->scan, put_item, dump);
+        if (dump->kind == CMD_DUMP_PREFIXES)
+            dump->scan.done = !cmd_prefixes_print(ctx->prefixes, &dump->prefixes_at, ctx->out);
+        else
+            store_scan(ctx->thread, &dump->scan, put_item, dump);
         if (dump->kind == CMD_DUMP_CACHE && dump->items_left == 0)
             dump->scan.done = true;
         if (out_bytes(ctx->out) - before >= STEP_BYTES)
@@ -306,4 +313,9 @@ enum cmd_rc cmd_stats_sizes(struct cmd_ctx *ctx, struct proto_request *req, stru
     out_put_str(ctx->out, "STAT sizes_status disabled\r\n");
     proto_reply(ctx->out, PROTO_REPLY_END);
     return CMD_OK;
+}
+
+enum cmd_rc cmd_stats_prefixes(struct cmd_ctx *ctx, struct proto_request *req)
+{
+    return dump_run(ctx, req, CMD_DUMP_PREFIXES, 0);
 }

@@ -8,7 +8,11 @@
 #include "base/hash.h"
 #include "base/spin.h"
 
-enum { SHARDS = 16, SHARD_BUCKETS = 1024 };
+enum {
+    SHARDS = 16,
+    SHARD_BUCKETS = 1024,
+    PRINT_BUCKETS = 64, /* at a time: some 250 prefixes when the table is full */
+};
 
 struct prefix {
     struct prefix *next;
@@ -149,14 +153,15 @@ static void prefix_print(const struct prefix *prefix, struct out *out)
     out_put_str(out, "\r\n");
 }
 
-void cmd_prefixes_print(struct cmd_prefixes *prefixes, struct out *out)
+bool cmd_prefixes_print(struct cmd_prefixes *prefixes, size_t *at, struct out *out)
 {
-    for (size_t i = 0; i < SHARDS; i++) {
-        struct shard *shard = &prefixes->table->shards[i];
-        spin_lock(&shard->lock);
-        for (size_t bucket = 0; bucket < SHARD_BUCKETS; bucket++)
-            for (struct prefix *prefix = shard->buckets[bucket]; prefix; prefix = prefix->next)
-                prefix_print(prefix, out);
-        spin_unlock(&shard->lock);
-    }
+    struct shard *shard = &prefixes->table->shards[*at / SHARD_BUCKETS];
+    const size_t first = *at % SHARD_BUCKETS;
+    spin_lock(&shard->lock);
+    for (size_t i = first; i < first + PRINT_BUCKETS; i++)
+        for (struct prefix *prefix = shard->buckets[i]; prefix; prefix = prefix->next)
+            prefix_print(prefix, out);
+    spin_unlock(&shard->lock);
+    *at += PRINT_BUCKETS;
+    return *at < (size_t)SHARDS * SHARD_BUCKETS;
 }

@@ -43,5 +43,6 @@ static inline void cmd_prefixes_switch(struct cmd_prefixes *prefixes, bool on)
 
 void cmd_prefixes_count(struct cmd_prefixes *prefixes, struct bytes key, enum prefix_event event);
 
-/* Append `PREFIX p get N hit N set N del N` lines. */
-void cmd_prefixes_print(struct cmd_prefixes *prefixes, struct out *out);
+/* Append `PREFIX p get N hit N set N del N` lines of the part of the table that begins at *at, and
+ * move *at behind it; begin with 0. Returns false when that was the last. */
+MUST_USE bool cmd_prefixes_print(struct cmd_prefixes *prefixes, size_t *at, struct out *out);

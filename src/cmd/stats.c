@@ -76,7 +76,6 @@ static enum cmd_rc detail_switch(struct cmd_ctx *ctx, bool on)
 
 static enum cmd_rc stats_detail(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
 {
-    (void)req;
     struct bytes word;
     if (ctx->prefixes == NULL || ctx->opts->disable_dumping)
         proto_reply(ctx->out, PROTO_REPLY_NO_DETAIL);
@@ -86,10 +85,9 @@ static enum cmd_rc stats_detail(struct cmd_ctx *ctx, struct proto_request *req, 
         return detail_switch(ctx, true);
     else if (bytes_starts(bytes_str("off"), word))
         return detail_switch(ctx, false);
-    else if (bytes_starts(bytes_str("dump"), word)) {
-        cmd_prefixes_print(ctx->prefixes, ctx->out);
-        return end(ctx);
-    } else
+    else if (bytes_starts(bytes_str("dump"), word))
+        return cmd_stats_prefixes(ctx, req);
+    else
         proto_reply(ctx->out, PROTO_REPLY_DETAIL_USAGE);
     return CMD_OK;
 }

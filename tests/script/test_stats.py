@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+import binary
 import harness
 import rows
 
@@ -359,3 +360,36 @@ def test_same_rows_as_debians(kind, args, reference):
         {n: shape(theirs[n]) for n in common if n not in ("version", "libevent", "inter")}
     same = [name for name in common if name not in OWN_VALUES]
     assert {n: mine[n] for n in same} == {n: theirs[n] for n in same}
+
+
+def test_a_long_list_of_prefixes_takes_no_memory_per_reader(reference):
+    """An answer of megabytes comes in steps; in the binary protocol, it is one packet."""
+    count, name = 20_000, b"p" * 200
+    if reference:
+        pytest.skip("1.6.18 makes the whole answer at once")
+    with harness.Server("-t", "1") as server, server.connect() as conn:
+        conn.ask(b"stats detail on\r\n", b"OK\r\n")
+        for first in range(0, count, 100):
+            conn.ask(b"".join(b"get %s%d:k\r\n" % (name, i) for i in range(first, first + 100)),
+                     b"END\r\n" * 100)
+        conn.send(b"stats detail dump\r\nmn\r\n")
+        rows = []
+        while (line := conn.line()) != b"END":
+            rows.append(line)
+        conn.expect(b"MN\r\n")
+        assert sorted(rows) == sorted(b"PREFIX %s%d get 1 hit 0 set 0 del 0" % (name, i)
+                                      for i in range(count))
+        before = server.rss_bytes()
+        idle = [server.connect() for _ in range(30)]
+        for reader in idle:
+            reader.send(b"stats detail dump\r\n")
+        conn.ask(b"mn\r\n", b"MN\r\n")
+        if not harness.is_sanitized(harness.BINARY):
+            assert server.rss_bytes() - before < 32 << 20  # all of them: 150 MB
+        for reader in idle:
+            reader.close()
+        with binary.Binary(server.connect()) as packets:
+            packets.send(binary.request("stat", b"detail dump"))
+            answer = packets.answer()
+            assert answer.key == b"detailed" and answer.value.count(b"PREFIX ") == count
+            assert answer.value.endswith(b"\r\nEND\r\n") and packets.answer().key == b""

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/uri.h"
 #include "cmd/cmd_priv.h"
 
 enum {
@@ -38,25 +39,6 @@ struct cmd_dump {
 
 /* ── lines ────────────────────────────────────────────────────────────────────────────────── */
 
-/* Letters, digits and -._~ as they are, all else as %XX. */
-static uint8_t *write_uri(uint8_t *dst, struct bytes key)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    for (size_t i = 0; i < key.len; i++) {
-        const uint8_t c = key.ptr[i];
-        const uint8_t letter = c | 0x20;
-        if ((letter >= 'a' && letter <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-            c == '_' || c == '~') {
-            *dst++ = c;
-        } else {
-            *dst++ = '%';
-            *dst++ = (uint8_t)digits[c >> 4];
-            *dst++ = (uint8_t)digits[c & 15];
-        }
-    }
-    return dst;
-}
-
 static uint8_t *write_text(uint8_t *dst, const char *text)
 {
     return proto_write(dst, text, strlen(text));
@@ -69,12 +51,12 @@ static uint64_t wall_s(uint32_t cache_s)
 
 static void put_meta(struct cmd_dump *dump, const struct store_view *view)
 {
-    enum { LINE_BYTES_MAX = 3 * STORE_KEY_BYTES_MAX + 200 };
+    enum { LINE_BYTES_MAX = URI_BYTES_PER_BYTE_MAX * STORE_KEY_BYTES_MAX + 200 };
     struct out *out = dump->ctx->out;
     uint8_t *start = out_reserve(out, LINE_BYTES_MAX);
     if (start == NULL)
         return;
-    uint8_t *dst = write_uri(write_text(start, "key="), view->key);
+    uint8_t *dst = uri_write(write_text(start, "key="), view->key);
     if (view->exp_s == 0)
         dst = write_text(dst, " exp=-1");
     else

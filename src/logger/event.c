@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/uri.h"
 #include "logger/logger_priv.h"
 
 enum { CLASS = 1 }; /* the one size class that `stats items` shows */
@@ -37,30 +38,12 @@ uint32_t logger_stream_find(struct bytes name)
 
 /* ── parts of a line ──────────────────────────────────────────────────────────────────────── */
 
-static bool is_plain(uint8_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_' || c == '~';
-}
+enum { KEY_BYTES_MAX = URI_BYTES_PER_BYTE_MAX * LOGGER_TEXT_BYTES_MAX + 1 };
 
-enum { KEY_BYTES_MAX = 3 * LOGGER_TEXT_BYTES_MAX + 1 };
-
-/* The key with all but unreserved characters as %XX. */
+/* The key as a C string. */
 static const char *key_text(const struct entry *entry, char dst[KEY_BYTES_MAX])
 {
-    static const char digits[] = "0123456789ABCDEF";
-    char *at = dst;
-    for (uint32_t i = 0; i < entry->text_bytes; i++) {
-        const uint8_t c = entry->text[i];
-        if (is_plain(c)) {
-            *at++ = (char)c;
-            continue;
-        }
-        *at++ = '%';
-        *at++ = digits[c >> 4];
-        *at++ = digits[c & 15];
-    }
-    *at = '\0';
+    *uri_write((uint8_t *)dst, bytes_of(entry->text, entry->text_bytes)) = '\0';
     return dst;
 }
 

@@ -12,13 +12,14 @@
  *           └─false (not taken)  ▼
  *                swallow the rest of value_bytes + tail_bytes, then cmd_run(ctx, &upload->req)
  *
- * Includes: base, opt, stat, logger, proto, store.  Included by: server.
+ * Includes: base, opt, stat, event, logger, proto, store.  Included by: server.
  * Threads:  one cmd_ctx per worker; the store_thread must be online.
  * Memory:   none of its own but `struct cmd_upload`, which the session keeps.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
 #include "base/out.h"
+#include "event/event.h"
 #include "logger/logger.h"
 #include "opt/opt.h"
 #include "proto/request.h"
@@ -69,6 +70,7 @@ struct cmd_ctx {
     uint32_t now_s;                /* read once per loop turn */
     uint32_t watched;              /* streams that clients watch, likewise; 0 without `log` */
     struct logger_ring *log;       /* this worker's; NULL: nothing can be watched */
+    struct event_source *events;   /* this worker's; NULL: security events are not noted (tests) */
     int fd;                        /* of the connection being served */
     uint8_t close_reason; /* enum logger_reason; set with CMD_CLOSE, reset by the session */
     struct logger_watcher *watcher;    /* set with CMD_HOLD, then the session's */

@@ -40,6 +40,12 @@ static int gate_init(struct server *server, char *error)
     return 0;
 }
 
+static int events_init(struct server *server)
+{
+    const int rc = events_new(&server->events);
+    return rc != 0 ? rc : event_source_new(server->events, &server->listener_events);
+}
+
 static int workers_init(struct server *server)
 {
     const struct opts *opts = server->opts;
@@ -59,6 +65,8 @@ static int workers_init(struct server *server)
         int rc = stat_block_new(server->stats, &model.stats);
         if (rc == 0)
             rc = watch_ring_new(server, model.stats, &server->workers[i], &model.log);
+        if (rc == 0)
+            rc = event_source_new(server->events, &model.events);
         if (rc == 0)
             rc = worker_init(&server->workers[i], &model, &server->net);
         if (rc != 0)
@@ -176,7 +184,9 @@ int server_init(struct server *server, const struct opts *opts, struct net_tls *
     *server = (struct server){.opts = opts, .tls = tls};
     ret_error[0] = '\0';
     cmd_tuning_init(&server->tuning, opts);
-    int rc = gate_init(server, ret_error);
+    int rc = events_init(server);
+    if (rc == 0)
+        rc = gate_init(server, ret_error);
     if (rc == 0)
         rc = stat_registry_new(&server->stats);
     if (rc == 0)
@@ -251,6 +261,7 @@ void server_fini(struct server *server)
     cmd_prefixes_fini(&server->prefixes);
     gate_free(server->gate);
     stat_registry_free(server->stats);
+    events_free(server->events);
     memory_save(server); /* nobody uses it any more */
 #ifdef MATTE_TEST_BUILD
     cmd_debug_fini();

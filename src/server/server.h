@@ -18,6 +18,8 @@ struct server {
     struct stat_registry *stats;
     struct gate *gate; /* who may log in; NULL: nobody has to */
     struct logger *logger;
+    struct events *events;                /* security events */
+    struct event_source *listener_events; /* of the listener's thread, which is the main one */
     struct cmd_prefixes prefixes;
     struct cmd_tuning tuning;
     struct session_worker *workers;

@@ -1,0 +1,70 @@
+/* event/event.h — security events: counted always, told as JSON lines once per window.
+ *
+ *     worker ── event_note ──► its source ─┐                       ┌─► file
+ *     worker ── event_note ──► its source ─┼─► thread `events` ────┼─► syslog
+ *     listener ── event_note ► its source ─┘   every 10 s, merged  └─► unix socket, stderr
+ *
+ * What is alike in type, rule, prefix of the source (/24, /56), port and command is one line with a
+ * count, so a storm is one line. A source keeps EVENT_KINDS_MAX of them per type and window; what
+ * does not fit is one line more per type, which says so. Nobody waits for a sink, and no count is
+ * ever lost: only lines are, and how many is counted.
+ *
+ *     event_note(ctx->events, &(const struct event){
+ *         .type = EVENT_CONN_DENIED, .from = io->peer, .to_port = 11211,
+ *         .rule = bytes_str("deny 10.0.0.0/8")});
+ *
+ * Includes: base.  Included by: gate, cmd, net, server.
+ * Threads:  one source per thread, which alone notes into it; the rest any.
+ * Memory:   fixed per source; what an event points to is copied, up to the sizes below.
+ * Spec:     docs/events.md.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "base/attr.h"
+#include "base/bytes.h"
+#include "base/ip.h"
+
+enum event_type {
+#define EVENT(id, ...) EVENT_##id,
+#include "tbl/events.def"
+    EVENT_TYPE_COUNT
+};
+
+enum {
+    EVENT_KINDS_MAX = 64,      /* per type and window */
+    EVENT_RULE_BYTES_MAX = 64, /* more is cut */
+    EVENT_USER_BYTES_MAX = 64,
+    EVENT_VERB_BYTES_MAX = 16,
+};
+
+/* What happened. All that it points to is borrowed for the call; the rest may stay 0. */
+struct event {
+    enum event_type type;
+    bool dry_run;               /* it would have been refused, but was not */
+    uint16_t to_port;           /* ours; 0: not known */
+    const struct ip_peer *from; /* NULL: nobody, the server itself */
+    const struct ip *to;        /* ours; NULL: not known */
+    struct bytes rule;          /* which of the rules decided, as its owner would recognise it */
+    struct bytes user;          /* who is logged in, or tries to; any bytes */
+    const char *verb;           /* the command */
+    uint32_t bytes_in, bytes_out;
+};
+
+struct event_source; /* one thread's */
+struct events;       /* all of them */
+
+/* Returns 0 or -ENOMEM. Owns: events_free(). */
+MUST_USE int events_new(struct events **ret_events);
+void events_free(struct events *events); /* NULL is fine; frees the sources */
+/* A source for one more thread. Returns 0 or -ENOMEM. Borrowed from `events`. */
+MUST_USE int event_source_new(struct events *events, struct event_source **ret_source);
+
+/* Count it and remember it for the next line. NULL: nothing (tests). Some tens of nanoseconds. */
+void event_note(struct event_source *source, const struct event *event);
+
+/* How many there were of each type since the last reset. */
+void events_sum(struct events *events, uint64_t ret_counts[EVENT_TYPE_COUNT]);
+void events_reset(struct events *events);
+
+/* The row's name. */
+const char *event_name(enum event_type type);

@@ -1,13 +1,13 @@
-/* Tables of users that are swapped while they are in use.
+/* Rules that are swapped while they are in use.
  *
- * A table never changes once it is in `gate->users`. A checking thread announces which one it is
- * about to read, then looks whether that is still the current one; the reloading thread sets the
- * new one, then looks whether anybody has announced the old one. All four are seq_cst, so there is
- * one order of them all. If a checker's second look sees the old table, it comes before the swap
+ * Rules never change once they are in `gate->rules`. An asking thread announces which ones it is
+ * about to read, then looks whether they are still the current ones; the reloading thread sets the
+ * new ones, then looks whether anybody has announced the old ones. All four are seq_cst, so there
+ * is one order of them all. If an asker's second look sees the old rules, it comes before the swap
  * in that order, and so does the announcement; the reloader's look comes after the swap, sees the
- * announcement, and waits until the checker takes it back. If the second look sees another table,
- * the checker has not touched the old one and begins again. That the old address may be that of a
- * newer table by then does no harm: what the second look has seen is current.
+ * announcement, and waits until the asker takes it back. If the second look sees other rules, the
+ * asker has not touched the old ones and begins again. That the old address may be that of newer
+ * rules by then does no harm: what the second look has seen is current.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "gate/gate.h"
 
@@ -27,14 +27,20 @@ enum {
     FILE_BYTES_FIRST = 4096,
 };
 
+/* All that is read from files, as one. */
+struct rules {
+    struct gate_users *users;
+};
+
 struct slot {
-    _Alignas(CACHE_LINE_BYTES) _Atomic(struct gate_users *) reads; /* NULL: nothing */
+    _Alignas(CACHE_LINE_BYTES) _Atomic(struct rules *) reads; /* NULL: nothing */
 };
 
 struct gate {
     struct gate_config config;
     struct gate_digest key;
-    _Atomic(struct gate_users *) users;
+    _Atomic(struct rules *) rules;
+    _Atomic uint32_t generation; /* of the rules; relaxed: see gate_generation() */
     struct slot *slots;
 };
 
@@ -125,9 +131,16 @@ static int file_add(struct gate_users *users, const char *path, char *ret_error)
     return rc;
 }
 
-/* ── tables ───────────────────────────────────────────────────────────────────────────────── */
+/* ── rules ────────────────────────────────────────────────────────────────────────────────── */
 
-static int table_fill(struct gate_users *users, const struct gate *gate, char *ret_error)
+static void rules_free(struct rules *rules)
+{
+    if (rules != NULL)
+        gate_users_free(rules->users);
+    free(rules);
+}
+
+static int users_fill(struct gate_users *users, const struct gate *gate, char *ret_error)
 {
     const char *path = NULL;
     for (size_t i = 0; i < COUNT_OF(gate->config.files); i++) {
@@ -138,64 +151,117 @@ static int table_fill(struct gate_users *users, const struct gate *gate, char *r
         if (rc != 0)
             return rc;
     }
-    const struct gate_users *before = atomic_load_explicit(&gate->users, memory_order_relaxed);
+    const struct rules *before = atomic_load_explicit(&gate->rules, memory_order_relaxed);
     struct gate_fault fault = {.what = "out of memory"};
-    const int rc = gate_users_seal(users, before, &fault);
+    const int rc = gate_users_seal(users, before != NULL ? before->users : NULL, &fault);
     if (rc != 0)
         fault_describe(path, &fault, ret_error);
     return rc;
 }
 
-static int table_new(const struct gate *gate, struct gate_users **ret_users, char *ret_error)
+static int rules_new(const struct gate *gate, struct rules **ret_rules, char *ret_error)
 {
-    struct gate_users *users;
-    int rc = gate_users_new(gate->key, &users);
-    if (rc != 0) {
-        (void)snprintf(ret_error, GATE_ERROR_BYTES, "out of memory");
-        return rc;
-    }
-    rc = table_fill(users, gate, ret_error);
+    (void)snprintf(ret_error, GATE_ERROR_BYTES, "out of memory");
+    struct rules *rules = calloc(1, sizeof(*rules));
+    int rc = rules != NULL ? gate_users_new(gate->key, &rules->users) : -ENOMEM;
     if (rc == 0)
-        *ret_users = users;
+        rc = users_fill(rules->users, gate, ret_error);
+    if (rc == 0)
+        *ret_rules = rules;
     else
-        gate_users_free(users);
+        rules_free(rules);
     return rc;
+}
+
+/* From 1 to GATE_GENERATION_MAX, and from the start. */
+static void generation_raise(struct gate *gate)
+{
+    const uint32_t old = atomic_load_explicit(&gate->generation, memory_order_relaxed);
+    atomic_store_explicit(&gate->generation, old % GATE_GENERATION_MAX + 1, memory_order_relaxed);
 }
 
 int gate_reload(struct gate *gate, char *ret_error)
 {
-    struct gate_users *users;
-    const int rc = table_new(gate, &users, ret_error);
+    struct rules *rules;
+    const int rc = rules_new(gate, &rules, ret_error);
     if (rc != 0)
         return rc;
-    struct gate_users *old = atomic_exchange(&gate->users, users);
+    struct rules *old = atomic_exchange(&gate->rules, rules);
+    generation_raise(gate);
     for (unsigned i = 0; old != NULL && i < gate->config.slots; i++) {
         unsigned rounds = 0;
         while (atomic_load(&gate->slots[i].reads) == old)
             spin_wait(&rounds);
     }
-    gate_users_free(old);
+    rules_free(old);
     return 0;
+}
+
+/* The current rules, which stay until rules_close(). */
+static const struct rules *rules_open(struct gate *gate, unsigned slot)
+{
+    struct slot *own = &gate->slots[slot];
+    struct rules *rules = atomic_load(&gate->rules), *seen;
+    do {
+        seen = rules;
+        atomic_store(&own->reads, seen);
+        rules = atomic_load(&gate->rules);
+    } while (rules != seen);
+    return rules;
+}
+
+static void rules_close(struct gate *gate, unsigned slot)
+{
+    /* Release: the rules are freed only after the last look into them. */
+    atomic_store_explicit(&gate->slots[slot].reads, NULL, memory_order_release);
+}
+
+/* ── questions ────────────────────────────────────────────────────────────────────────────── */
+
+uint32_t gate_generation(const struct gate *gate)
+{
+    return atomic_load_explicit(&gate->generation, memory_order_relaxed);
+}
+
+bool gate_login_required(const struct gate *gate)
+{
+    return gate->config.files[0] != NULL || gate->config.files[1] != NULL;
 }
 
 uint16_t gate_check(struct gate *gate, unsigned slot, struct bytes name, struct bytes password)
 {
-    struct slot *own = &gate->slots[slot];
-    struct gate_users *users = atomic_load(&gate->users), *seen;
-    do {
-        seen = users;
-        atomic_store(&own->reads, seen);
-        users = atomic_load(&gate->users);
-    } while (users != seen);
-    const uint16_t id = gate_users_find(users, name, password);
-    /* Release: the table is freed only after the last look into it. */
-    atomic_store_explicit(&own->reads, NULL, memory_order_release);
+    const struct rules *rules = rules_open(gate, slot);
+    const uint16_t id = gate_users_find(rules->users, name, password);
+    rules_close(gate, slot);
     return id;
+}
+
+uint8_t gate_user_classes(struct gate *gate, unsigned slot, uint16_t user, bool *ret_confined)
+{
+    const struct rules *rules = rules_open(gate, slot);
+    const bool known = gate_users_has(rules->users, user);
+    rules_close(gate, slot);
+    *ret_confined = false;
+    return known ? GATE_ALL : 0;
+}
+
+bool gate_user_may_touch(struct gate *gate, unsigned slot, uint16_t user,
+                         const struct proto_request *req)
+{
+    (void)gate, (void)slot, (void)user, (void)req;
+    return true;
+}
+
+uint8_t gate_address_classes(struct gate *gate, unsigned slot, unsigned listener,
+                             const struct ip_peer *peer)
+{
+    (void)gate, (void)slot, (void)listener, (void)peer;
+    return GATE_ALL;
 }
 
 size_t gate_user_count(const struct gate *gate)
 {
-    return gate_users_count(atomic_load_explicit(&gate->users, memory_order_relaxed));
+    return gate_users_count(atomic_load_explicit(&gate->rules, memory_order_relaxed)->users);
 }
 
 /* ── life ─────────────────────────────────────────────────────────────────────────────────── */
@@ -225,7 +291,8 @@ int gate_new(const struct gate_config *config, struct gate **ret_gate, char *ret
         return -ENOMEM;
     }
     gate->config = *config;
-    atomic_init(&gate->users, NULL);
+    atomic_init(&gate->rules, NULL);
+    atomic_init(&gate->generation, 0);
     const int rc = gate_init(gate, ret_error);
     if (rc == 0)
         *ret_gate = gate;
@@ -238,7 +305,7 @@ void gate_free(struct gate *gate)
 {
     if (gate == NULL)
         return;
-    gate_users_free(atomic_load_explicit(&gate->users, memory_order_relaxed));
+    rules_free(atomic_load_explicit(&gate->rules, memory_order_relaxed));
     free(gate->slots);
     explicit_bzero(gate, sizeof(*gate));
     free(gate);

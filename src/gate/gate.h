@@ -1,43 +1,71 @@
-/* gate/gate.h — who may come in: the users of the server's files, asked by workers, read anew while
- * they ask.
+/* gate/gate.h — who may do what: the rules of the server's files, asked by its threads, read anew
+ * while they ask.
  *
- * Includes: base.  Included by: server.
- * Threads:  gate_new(), gate_free() while no worker runs; gate_reload() in one thread at a time;
- *           gate_check() in any, each with a slot of its own.
- * Memory:   one table of users, two during a reload.
+ * All that the files say is one set of rules, which is replaced as a whole (gate_reload) or not at
+ * all. Whoever keeps an answer keeps gate_generation() with it, and asks again when
+ * that is another.
+ *
+ * Includes: base, proto.  Included by: server.
+ * Threads:  gate_new(), gate_free() while no other thread asks; gate_reload() in one thread at a
+ *           time; questions in any, each with a slot of its own.
+ * Memory:   one set of rules, two during a reload.
  * I/O:      reads the files, in gate_new() and gate_reload(); no log.
- * Spec:     memcached 1.6.45, authentication.
+ * Spec:     memcached 1.6.45, authentication; the rest is ours.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
 #include "base/attr.h"
 #include "base/bytes.h"
+#include "base/ip.h"
+#include "gate/class.h"
 
 struct gate;
 
-enum { GATE_ERROR_BYTES = 512 };
+enum { GATE_ERROR_BYTES = 512, GATE_GENERATION_MAX = 2047 };
 
 struct gate_config {
-    const char *files[2]; /* of lines `user:password`; NULL: none. Borrowed. */
+    const char *files[2]; /* of users, see gate/users.h; NULL: none. Borrowed. */
     unsigned slots;       /* how many threads ask */
 };
 
-/* Read the files; all their users may log in. Returns 0, or -errno with a line without its end in
- * ret_error[GATE_ERROR_BYTES], which names file, line and what is wrong but quotes nothing.
- * Owns: gate_free(). */
+/* Read the files. Without a file of users nobody has to log in. Returns 0, or -errno with a line
+ * without its end in ret_error[GATE_ERROR_BYTES], which names file, line and what is wrong but
+ * quotes nothing. Owns: gate_free(). */
 MUST_USE int gate_new(const struct gate_config *config, struct gate **ret_gate, char *ret_error);
 /* Overwrites what it held. NULL is fine. */
 void gate_free(struct gate *gate);
 
-/* Read the files again. Returns as gate_new(); after a failure the users are those of before. Waits
- * for checks under way, which take microseconds. */
+/* Read the files again. Returns as gate_new(); after a failure the rules are those of before. Waits
+ * for questions under way, which take microseconds. */
 MUST_USE int gate_reload(struct gate *gate, char *ret_error);
 
+/* ── questions ────────────────────────────────────────────────────────────────────────────── */
+/* `slot` < config.slots is the calling thread's. */
+
+/* Of the present rules: 1..GATE_GENERATION_MAX, another one after each reload. Relaxed: a thread
+ * that sees it late has asked late. */
+uint32_t gate_generation(const struct gate *gate);
+
+/* Does anybody have to log in at all? */
+bool gate_login_required(const struct gate *gate);
+
 /* The id of the user with this name and password, from 1 to GATE_USERS_MAX; 0: there is none, or
- * not with this password. Its time tells neither (gate/users.h says why). `slot` < config.slots is
- * the calling thread's. */
+ * not with this password. Its time tells neither (gate/users.h says why). */
 MUST_USE uint16_t gate_check(struct gate *gate, unsigned slot, struct bytes name,
                              struct bytes password);
+
+/* What a user may do (GATE_READ...); 0: there is no such user (any more). *ret_confined: only with
+ * certain keys, see gate_user_may_touch(). */
+MUST_USE uint8_t gate_user_classes(struct gate *gate, unsigned slot, uint16_t user,
+                                   bool *ret_confined);
+/* May this user, who is confined, touch all the keys of the request? */
+MUST_USE bool gate_user_may_touch(struct gate *gate, unsigned slot, uint16_t user,
+                                  const struct proto_request *req);
+
+/* What a client at this address may do that came in by this listener (net_io.listener): classes; 0:
+ * nothing at all. */
+MUST_USE uint8_t gate_address_classes(struct gate *gate, unsigned slot, unsigned listener,
+                                      const struct ip_peer *peer);
 
 /* Number of users. In the thread that reloads. */
 size_t gate_user_count(const struct gate *gate);

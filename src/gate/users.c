@@ -23,6 +23,7 @@ struct gate_users {
     size_t login_count, login_cap;
     struct user *users; /* sealed: sorted by name */
     size_t user_count;
+    uint16_t *of_id;  /* sealed: where the user of an id stands in `users`, plus one; 0: nowhere */
     uint16_t id_last; /* given out last */
 };
 
@@ -49,6 +50,7 @@ void gate_users_free(struct gate_users *users)
         return;
     wipe_free(users->logins, users->login_cap * sizeof(*users->logins));
     wipe_free(users->users, users->user_count * sizeof(*users->users));
+    free(users->of_id);
     wipe_free(users, sizeof(*users));
 }
 
@@ -159,7 +161,8 @@ static int users_collect(struct gate_users *users, struct gate_fault *ret_fault)
         return -EINVAL;
     }
     users->users = calloc(count > 0 ? count : 1, sizeof(*users->users));
-    if (users->users == NULL)
+    users->of_id = calloc(GATE_USERS_MAX + 1, sizeof(*users->of_id));
+    if (users->users == NULL || users->of_id == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < users->login_count; i++)
         if (i == 0 || !gate_digest_equal(logins[i - 1].name, logins[i].name))
@@ -209,6 +212,8 @@ int gate_users_seal(struct gate_users *users, const struct gate_users *before,
     if (rc != 0)
         return rc;
     ids_give(users, before);
+    for (size_t i = 0; i < users->user_count; i++)
+        users->of_id[users->users[i].id] = (uint16_t)(i + 1);
     size_t user = 0;
     for (size_t i = 0; i < users->login_count; i++) {
         user += !gate_digest_equal(users->users[user].name, users->logins[i].name);
@@ -234,6 +239,11 @@ uint16_t gate_users_find(const struct gate_users *users, struct bytes name, stru
         left -= half;
     }
     return (uint16_t)(at->id * gate_digest_equal(at->secret, secret));
+}
+
+bool gate_users_has(const struct gate_users *users, uint16_t id)
+{
+    return id <= GATE_USERS_MAX && users->of_id[id] != 0;
 }
 
 size_t gate_users_count(const struct gate_users *users)

@@ -65,5 +65,7 @@ MUST_USE int gate_users_seal(struct gate_users *users, const struct gate_users *
 /* The id of the user with this name and password; 0: there is none. */
 MUST_USE uint16_t gate_users_find(const struct gate_users *users, struct bytes name,
                                   struct bytes password);
+/* Is there a user with this id? */
+bool gate_users_has(const struct gate_users *users, uint16_t id);
 /* Number of names. */
 size_t gate_users_count(const struct gate_users *users);

@@ -1,9 +1,9 @@
 /* The lines that watchers read, one function for each kind.
  * SPDX-License-Identifier: BSD-3-Clause */
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/ip.h"
 #include "base/uri.h"
 #include "logger/logger_priv.h"
 
@@ -48,23 +48,22 @@ static const char *key_text(const struct entry *entry, char dst[KEY_BYTES_MAX])
 }
 
 struct peer_text {
-    char ip[INET6_ADDRSTRLEN];
+    char ip[IP_TEXT_BYTES];
     unsigned port;
     const char *transport;
 };
 
 static void peer_print(const struct entry *entry, struct peer_text *ret_text)
 {
-    struct logger_peer peer = {.family = 0};
+    struct ip_peer peer = {.family = IP_LOCAL};
     if (entry->text_bytes == sizeof(peer))
         memcpy(&peer, entry->text, sizeof(peer));
     *ret_text = (struct peer_text){.ip = "unix", .transport = "local"};
-    if (peer.family == 0)
+    if (peer.family == IP_LOCAL)
         return;
     ret_text->transport = "tcp";
     ret_text->port = peer.port;
-    (void)inet_ntop(peer.family == 4 ? AF_INET : AF_INET6, peer.ip, ret_text->ip,
-                    sizeof(ret_text->ip));
+    ip_format(&peer.ip, ret_text->ip);
 }
 
 /* ── lines ────────────────────────────────────────────────────────────────────────────────── */

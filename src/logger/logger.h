@@ -22,6 +22,7 @@
 
 #include "base/attr.h"
 #include "base/bytes.h"
+#include "base/ip.h"
 #include "base/out.h"
 #include "stat/stat.h"
 
@@ -83,13 +84,6 @@ enum logger_verb {
 };
 enum logger_reason { LOGGER_ERROR, LOGGER_NORMAL, LOGGER_IDLE_TIMEOUT, LOGGER_SHUTDOWN };
 
-/* The other end of a connection. */
-struct logger_peer {
-    uint8_t ip[16]; /* network order; of IPv4: the first four */
-    uint16_t port;
-    uint8_t family; /* 4, 6, or 0: local */
-};
-
 /* One event. Which fields count: see the lines in event.c. */
 struct logger_event {
     uint8_t type;         /* enum logger_type */
@@ -100,7 +94,7 @@ struct logger_event {
     int64_t ttl_s;        /* what was left of its life; 0 (EVICTION: -1) for ever */
     uint32_t idle_s;      /* EVICTION: since the last use */
     uint64_t value_bytes; /* of the item */
-    struct bytes text;    /* the key; CONN_NEW, CONN_CLOSE: a struct logger_peer; else a message.
+    struct bytes text;    /* the key; CONN_NEW, CONN_CLOSE: a struct ip_peer; else a message.
                            * Longer than LOGGER_TEXT_BYTES_MAX: cut off. */
 };
 

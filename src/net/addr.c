@@ -26,15 +26,17 @@ void net_addr_format(const struct sockaddr *addr, socklen_t len, char *ret_text)
     }
 }
 
-void net_addr_peer(const struct sockaddr *addr, struct logger_peer *ret_peer)
+void net_addr_peer(const struct sockaddr *addr, struct ip_peer *ret_peer)
 {
-    *ret_peer = (struct logger_peer){.port = (uint16_t)net_addr_port(addr)};
+    *ret_peer = (struct ip_peer){.port = (uint16_t)net_addr_port(addr)};
     if (addr->sa_family == AF_INET) {
-        ret_peer->family = 4;
-        memcpy(ret_peer->ip, &((const struct sockaddr_in *)(const void *)addr)->sin_addr, 4);
+        const struct sockaddr_in *v4 = (const void *)addr;
+        ret_peer->family = IP_V4;
+        ret_peer->ip = ip_of_v4((const uint8_t *)&v4->sin_addr);
     } else if (addr->sa_family == AF_INET6) {
-        ret_peer->family = 6;
-        memcpy(ret_peer->ip, &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr, 16);
+        const struct sockaddr_in6 *v6 = (const void *)addr;
+        ret_peer->family = IP_V6;
+        memcpy(ret_peer->ip.byte, &v6->sin6_addr, sizeof(ret_peer->ip.byte));
     }
 }
 

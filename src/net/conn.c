@@ -33,10 +33,10 @@ void net_conn_log(struct net_worker *worker, const struct net_conn *conn, enum l
     const struct logger_event event = {
         .type = (uint8_t)type,
         .status = conn->reason,
-        .fd = conn->fd,
+        .fd = net_conn_fd(worker->net, conn),
         .text = message != NULL
                     ? bytes_str(message)
-                    : bytes_of(&worker->net->peers[conn->fd], sizeof(struct logger_peer)),
+                    : bytes_of(net_conn_peer(worker->net, conn), sizeof(struct ip_peer)),
     };
     logger_write(worker->log, &event);
 }
@@ -86,7 +86,7 @@ void net_conn_close(struct net_worker *worker, struct net_conn *conn)
         net_tls_close(conn);
     stat_sub(worker->stats, STAT_CURR_CONNECTIONS, 1);
     atomic_fetch_sub_explicit(&worker->conns, 1, memory_order_relaxed);
-    const int fd = conn->fd;
+    const int fd = net_conn_fd(net, conn);
     /* Release: the listener may fill the slot as soon as the kernel gives out this fd again. */
     atomic_store_explicit(&conn->state, NET_STATE_FREE, memory_order_release);
     /* Before the client can see the end, so that there is room for whoever it lets in next. Both
@@ -109,8 +109,9 @@ static ALWAYS_INLINE ssize_t conn_recv(struct net_worker *worker, struct net_con
     size_t room = 0;
     for (size_t i = 0; i < count; i++)
         room += iov[i].iov_len;
-    const ssize_t got = count == 1 ? recv(conn->fd, iov[0].iov_base, iov[0].iov_len, 0)
-                                   : readv(conn->fd, iov, (int)count);
+    const int fd = net_conn_fd(worker->net, conn);
+    const ssize_t got =
+        count == 1 ? recv(fd, iov[0].iov_base, iov[0].iov_len, 0) : readv(fd, iov, (int)count);
     if (LIKELY(got > 0)) {
         stat_add(worker->stats, STAT_BYTES_READ, (uint64_t)got);
         /* Less than we had room for: the socket is empty, no need to ask again. After a hang-up no
@@ -228,8 +229,9 @@ static ALWAYS_INLINE ssize_t conn_sendv(struct net_worker *worker, struct net_co
     if (UNLIKELY(conn->secure))
         return net_tls_sendv(worker, conn, iov, count);
     const struct msghdr msg = {.msg_iov = iov, .msg_iovlen = count};
-    const ssize_t sent = count == 1 ? send(conn->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
-                                    : sendmsg(conn->fd, &msg, MSG_NOSIGNAL);
+    const int fd = net_conn_fd(worker->net, conn);
+    const ssize_t sent = count == 1 ? send(fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
+                                    : sendmsg(fd, &msg, MSG_NOSIGNAL);
     if (LIKELY(sent >= 0)) {
         stat_add(worker->stats, STAT_BYTES_WRITTEN, (uint64_t)sent);
         return sent;
@@ -264,7 +266,7 @@ bool net_conn_watch_out(struct net_worker *worker, struct net_conn *conn)
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                                 .data.ptr = conn};
     conn->watch_out = true;
-    return epoll_ctl(worker->epoll_fd, EPOLL_CTL_MOD, conn->fd, &event) == 0;
+    return epoll_ctl(worker->epoll_fd, EPOLL_CTL_MOD, net_conn_fd(worker->net, conn), &event) == 0;
 }
 
 /* What the socket did not take goes from the worker to the connection. */
@@ -338,6 +340,17 @@ static bool discard_input(struct net_worker *worker, struct net_conn *conn)
     return true;
 }
 
+static ALWAYS_INLINE struct net_io io_of(struct net_worker *worker, struct net_conn *conn,
+                                         struct bytes in)
+{
+    return (struct net_io){.in = in,
+                           .out = &worker->out,
+                           .note = &conn->note,
+                           .peer = net_conn_peer(worker->net, conn),
+                           .fd = net_conn_fd(worker->net, conn),
+                           .listener = conn->listener};
+}
+
 /* One that only listens: let `run` answer what it has. Returns false when that is nothing for now,
  * or the connection is closed. */
 static bool run_held(struct net_worker *worker, struct net_conn *conn)
@@ -347,8 +360,7 @@ static bool run_held(struct net_worker *worker, struct net_conn *conn)
         net_conn_close(worker, conn);
         return false;
     }
-    struct net_io io = {
-        .out = &worker->out, .note = &conn->note, .fd = conn->fd, .listener = conn->listener};
+    struct net_io io = io_of(worker, conn, bytes_of(NULL, 0));
     conn->want = (uint8_t)worker->net->config.ops->run(worker->arg, &conn->session, &io);
     assert(conn->want == NET_HOLD);
     if (out_bytes(&worker->out) > 0 || worker->out.failed)
@@ -377,11 +389,7 @@ static uint32_t run_input(struct net_worker *worker, struct net_conn *conn, uint
     state_set(conn, NET_STATE_RUN);
     do {
         const uint8_t *data = conn->in != NULL ? conn->in->data + conn->in_at : NULL;
-        struct net_io io = {.in = bytes_of(data, conn->in_end - conn->in_at),
-                            .out = &worker->out,
-                            .note = &conn->note,
-                            .fd = conn->fd,
-                            .listener = conn->listener};
+        struct net_io io = io_of(worker, conn, bytes_of(data, conn->in_end - conn->in_at));
         conn->want = (uint8_t)config->ops->run(worker->arg, &conn->session, &io);
         conn->in_at += (uint32_t)io.used;
         reason = io.reason;

@@ -308,15 +308,10 @@ static void arrival_log(struct net *net, int fd)
 
 /* Give a new connection to a worker. From epoll_ctl on the slot is the worker's; the call orders
  * what we wrote before it. */
-static void hand_out(struct net *net, int fd, const struct net_listener *listener,
-                     const struct sockaddr *addr)
+static void hand_out(struct net *net, int fd, const struct net_listener *listener)
 {
     struct net_worker *worker = net->config.napi_ids ? worker_by_queue(net, fd) : least_loaded(net);
     struct net_conn *conn = &net->conns[fd];
-    /* Acquire: the worker that had this slot before is done with it. */
-    const uint8_t state = atomic_load_explicit(&conn->state, memory_order_acquire);
-    assert(state == NET_STATE_FREE);
-    (void)state;
     conn->want = NET_MORE;
     conn->readable = conn->hangup = conn->queued = conn->watch_out = false;
     conn->local = listener->family == AF_UNIX;
@@ -325,7 +320,6 @@ static void hand_out(struct net *net, int fd, const struct net_listener *listene
     conn->listener = (uint8_t)(listener - net->listeners);
     conn->note = 0;
     atomic_store_explicit(&conn->worker, (uint16_t)worker->index, memory_order_relaxed);
-    conn->fd = fd;
     conn->in_at = conn->in_end = 0;
     conn->in = NULL;
     conn->pending = NULL;
@@ -343,7 +337,6 @@ static void hand_out(struct net *net, int fd, const struct net_listener *listene
     atomic_fetch_add_explicit(&worker->conns, 1, memory_order_relaxed);
     stat_inc(net->config.stats, STAT_CURR_CONNECTIONS);
     stat_inc(net->config.stats, STAT_TOTAL_CONNECTIONS);
-    net_addr_peer(addr, &net->peers[fd]);
     if (net->config.log != NULL && (logger_watched(net->config.log) & LOGGER_CONNEVENTS) != 0)
         arrival_log(net, fd);
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = conn};
@@ -357,13 +350,29 @@ static void hand_out(struct net *net, int fd, const struct net_listener *listene
 }
 
 /* Plain words on a port with TLS would be taken for a broken handshake: there, only the end. */
-static void refuse(struct net *net, int fd, const struct net_listener *listener)
+static void refuse(int fd, const struct net_listener *listener, const char *words)
 {
-    stat_inc(net->config.stats, STAT_REJECTED_CONNECTIONS);
-    if (net->config.refusal != NULL && listener->tls == NET_TLS_OFF)
-        (void)send(fd, net->config.refusal, strlen(net->config.refusal),
-                   MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (words != NULL && listener->tls == NET_TLS_OFF)
+        (void)send(fd, words, strlen(words), MSG_NOSIGNAL | MSG_DONTWAIT);
     close(fd);
+}
+
+/* Ask the ops whether they want this one, and give it to a worker. */
+static void arrive(struct net *net, int fd, const struct net_listener *listener,
+                   const struct sockaddr *addr)
+{
+    /* Acquire: the worker that had this slot before is done with it. */
+    const uint8_t state = atomic_load_explicit(&net->conns[fd].state, memory_order_acquire);
+    assert(state == NET_STATE_FREE);
+    (void)state;
+    struct ip_peer *peer = &net->peers[fd];
+    net_addr_peer(addr, peer);
+    const char *words = NULL;
+    if (net->config.arrive != NULL &&
+        !net->config.arrive(net->config.arg, (unsigned)(listener - net->listeners), peer, &words))
+        refuse(fd, listener, words);
+    else
+        hand_out(net, fd, listener);
 }
 
 static void accept_some(struct net *net, const struct net_listener *listener)
@@ -386,10 +395,12 @@ static void accept_some(struct net *net, const struct net_listener *listener)
                 return;
             continue; /* that client has gone already */
         }
-        if (is_full(net) || (uint32_t)fd >= net->conns_cap)
-            refuse(net, fd, listener);
-        else
-            hand_out(net, fd, listener, addr);
+        if (is_full(net) || (uint32_t)fd >= net->conns_cap) {
+            stat_inc(net->config.stats, STAT_REJECTED_CONNECTIONS);
+            refuse(fd, listener, net->config.refusal);
+        } else {
+            arrive(net, fd, listener, addr);
+        }
     }
 }
 
@@ -398,7 +409,7 @@ static void woken(struct net *net)
     net_wake_clear(net->wake_fd);
     if (atomic_exchange_explicit(&net->poked, false, memory_order_acquire) &&
         net->config.poked != NULL)
-        net->config.poked(net->config.poked_arg);
+        net->config.poked(net->config.arg);
 }
 
 int net_listen_loop(struct net *net)

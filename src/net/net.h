@@ -36,6 +36,7 @@
 
 #include "base/attr.h"
 #include "base/bytes.h"
+#include "base/ip.h"
 #include "base/out.h"
 #include "net/tls.h"
 
@@ -57,8 +58,9 @@ struct net_io {
     size_t used;       /* run: how much of it is dealt with */
     unsigned requests; /* run: how many that were */
     struct out *out;   /* answers; may hold those of earlier calls */
-    uint16_t *note; /* what the ops remember of this connection even while it is idle; 0 at first */
-    int fd;         /* its number, as `stats conns` shows it */
+    uint32_t *note; /* what the ops remember of this connection even while it is idle; 0 at first */
+    const struct ip_peer *peer; /* the other end */
+    int fd;                     /* its number, as `stats conns` shows it */
     unsigned listener; /* what it came in by, for net_listener_tag() and net_listener_get() */
     uint8_t reason;    /* run, with NET_CLOSE: why, enum logger_reason; 0 (an error) at first */
 };
@@ -128,8 +130,13 @@ struct net_config {
     uint32_t requests_per_event; /* then it is another connection's turn */
     uint32_t idle_timeout_s;     /* TCP only; 0: never */
     uint64_t in_bytes_max;       /* read buffers of one worker; 0: no limit */
-    void (*poked)(void *arg);    /* after net_poke(), in the thread of net_run(); may be NULL */
-    void *poked_arg;
+    /* Both in the thread of net_run(); may be NULL. */
+    void (*poked)(void *arg); /* after net_poke() */
+    /* A client has come in by that listener. Returns false to close it at once, with *ret_words
+     * (NULL: silently; with TLS it always is). */
+    bool (*arrive)(void *arg, unsigned listener, const struct ip_peer *peer,
+                   const char **ret_words);
+    void *arg; /* of these two */
 };
 
 struct net;

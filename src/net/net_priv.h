@@ -63,8 +63,8 @@ struct net_conn {          /* one cache line */
     uint8_t reason : 2;    /* enum logger_reason: why it will be closed */
     uint8_t listener;      /* index in net->listeners */
     _Atomic uint16_t worker;
-    uint16_t note; /* the ops' own */
-    int fd;
+    uint16_t spare;
+    uint32_t note;           /* the ops' own */
     _Atomic uint32_t last_s; /* when something arrived, cache time */
     uint32_t in_at, in_end;  /* unused input in `in` */
     struct net_buf *in;      /* NULL when there is none */
@@ -119,8 +119,8 @@ struct net_listener {
 
 struct net {
     struct net_config config;
-    struct net_conn *conns;    /* by fd */
-    struct logger_peer *peers; /* likewise: the other ends; written by the listener */
+    struct net_conn *conns; /* by fd */
+    struct ip_peer *peers;  /* likewise: the other ends; written by the listener */
     uint32_t conns_cap;
     _Atomic uint32_t
         fds_used; /* slots below this have been used; relaxed, slots tell their own state */
@@ -137,6 +137,18 @@ struct net {
     /* All connections: the listener adds, workers subtract; see net_conn_close(). */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t open_count;
 };
+
+/* Slots are numbered by fd, so a connection need not keep its own. */
+static inline int net_conn_fd(const struct net *net, const struct net_conn *conn)
+{
+    return (int)(conn - net->conns);
+}
+
+static inline const struct ip_peer *net_conn_peer(const struct net *net,
+                                                  const struct net_conn *conn)
+{
+    return &net->peers[conn - net->conns];
+}
 
 /* listen.c */
 int net_listen_open(struct net *net, char *error);
@@ -172,7 +184,7 @@ bool net_tls_is_late(const struct net_conn *conn, uint32_t now_s);
 
 /* addr.c */
 void net_addr_format(const struct sockaddr *addr, socklen_t len, char *ret_text);
-void net_addr_peer(const struct sockaddr *addr, struct logger_peer *ret_peer);
+void net_addr_peer(const struct sockaddr *addr, struct ip_peer *ret_peer);
 int net_addr_port(const struct sockaddr *addr); /* 0 when it has none */
 void net_addr_port_set(struct sockaddr *addr, int port);
 

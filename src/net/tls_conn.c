@@ -33,6 +33,7 @@ enum {
 struct net_tls_conn {
     SSL *ssl;
     const struct net_conn *conn;
+    int fd;
     uint32_t begun_s; /* when the first bytes came */
     uint32_t handshake_bytes;
     bool ready; /* the handshake is done */
@@ -51,7 +52,7 @@ static int bio_read(BIO *bio, char *dst, int len)
     BIO_clear_retry_flags(bio);
     if (tls->handshake_bytes > HANDSHAKE_BYTES_MAX)
         return -1;
-    const ssize_t got = tls->empty ? -1 : recv(tls->conn->fd, dst, (size_t)len, 0);
+    const ssize_t got = tls->empty ? -1 : recv(tls->fd, dst, (size_t)len, 0);
     if (got > 0) {
         /* After a hang-up no event will come any more, so then we read on to the end. */
         tls->empty = got < len && !tls->conn->hangup;
@@ -74,7 +75,7 @@ static int bio_write(BIO *bio, const char *src, int len)
 {
     const struct net_tls_conn *tls = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
-    const ssize_t sent = send(tls->conn->fd, src, (size_t)len, MSG_NOSIGNAL);
+    const ssize_t sent = send(tls->fd, src, (size_t)len, MSG_NOSIGNAL);
     if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         BIO_set_retry_write(bio);
     return (int)sent;
@@ -113,7 +114,7 @@ int net_tls_session_new(SSL *ssl, SSL_SESSION *session)
 static bool bio_attach(struct net_tls *tls, struct net_tls_conn *conn)
 {
     if (net_tls_config_get(tls)->kernel_tls)
-        return SSL_set_fd(conn->ssl, conn->conn->fd) == 1;
+        return SSL_set_fd(conn->ssl, conn->fd) == 1;
     BIO *bio = BIO_new(net_tls_bio_method(tls));
     if (bio == NULL)
         return false;
@@ -145,6 +146,7 @@ static struct net_tls_conn *begin(struct net_worker *worker, const struct net_co
     made->ssl = SSL_new(ctx);
     SSL_CTX_free(ctx);
     made->conn = conn;
+    made->fd = net_conn_fd(worker->net, conn);
     made->begun_s = worker->now_s;
     const enum net_tls_mode mode = worker->net->listeners[conn->listener].tls;
     if (made->ssl != NULL && bio_attach(tls, made) && mode_set(made->ssl, mode) &&

@@ -9,18 +9,12 @@
 
 enum { SASL_MECHANISM_BYTES_MAX = 32 };
 
-static void user_set(struct net_io *io, uint16_t user)
-{
-    const uint16_t low = (1u << SESSION_USER_SHIFT) - 1;
-    *io->note = (uint16_t)((*io->note & low) | user << SESSION_USER_SHIFT);
-}
-
 /* Check an attempt and remember its outcome. Returns false when it failed. */
 static bool attempt_check(struct session_worker *worker, struct net_io *io,
                           const struct gate_attempt *attempt)
 {
     const uint16_t user = gate_check(worker->gate, worker->index, attempt->name, attempt->password);
-    user_set(io, user);
+    pass_user_set(worker, io, user);
     stat_inc(worker->cmd.stats, STAT_AUTH_CMDS);
     if (user == 0)
         stat_inc(worker->cmd.stats, STAT_AUTH_ERRORS);
@@ -90,7 +84,7 @@ static enum net_rc binary_run(struct session_worker *worker, struct net_io *io)
     const enum proto_rc rc = proto_binary_parse(in, &req, &used);
     if (rc == PROTO_OK &&
         (req.cmd == PROTO_CMD_BIN_SASL_AUTH || req.cmd == PROTO_CMD_BIN_SASL_STEP))
-        user_set(io, 0); /* whatever comes of it, it is no longer who it was */
+        pass_user_set(worker, io, 0); /* whatever comes of it, it is no longer who it was */
     if (rc == PROTO_MORE)
         return NET_MORE;
     if (rc == PROTO_CLOSE && req.error == NULL)

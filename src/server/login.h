@@ -15,18 +15,18 @@
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
-#include "server/session.h"
+#include "server/pass.h"
 
 /* May this connection not yet do anything but log in? */
 static inline bool login_wanted(const struct session_worker *worker, const struct net_io *io)
 {
-    return UNLIKELY(worker->gate != NULL) && *io->note >> SESSION_USER_SHIFT == 0;
+    return UNLIKELY(worker->login_required) && pass_user(*io->note) == 0;
 }
 
 /* Is this an attempt of a client that may have logged in before? */
 static inline bool login_again(const struct session_worker *worker, const struct proto_request *req)
 {
-    return UNLIKELY(worker->gate != NULL) && req->cmd >= PROTO_CMD_BIN_SASL_LIST &&
+    return UNLIKELY(worker->login_required) && req->cmd >= PROTO_CMD_BIN_SASL_LIST &&
            req->cmd <= PROTO_CMD_BIN_SASL_STEP;
 }
 

@@ -23,20 +23,20 @@ static void users_tell(const struct server *server)
 static int gate_init(struct server *server, char *error)
 {
     const struct opts *opts = server->opts;
-    if (opts->auth_file == NULL && !opts->enable_sasl)
-        return 0;
     const char *pwdb = opts->enable_sasl ? getenv("MEMCACHED_SASL_PWDB") : NULL;
-    if (opts->auth_file == NULL && pwdb == NULL) {
+    if (opts->enable_sasl && opts->auth_file == NULL && pwdb == NULL) {
         (void)snprintf(error, SERVER_ERROR_BYTES,
                        "-S needs users: lines user:password in a file that -Y names, or the "
                        "environment variable MEMCACHED_SASL_PWDB");
         return -EKEYREJECTED;
     }
-    const struct gate_config config = {.files = {opts->auth_file, pwdb}, .slots = opts->threads};
+    const struct gate_config config = {.files = {opts->auth_file, pwdb},
+                                       .slots = opts->threads + 1};
     const int rc = gate_new(&config, &server->gate, error);
     if (rc != 0)
         return rc == -ENOMEM ? rc : -EKEYREJECTED;
-    users_tell(server);
+    if (gate_login_required(server->gate))
+        users_tell(server);
     return 0;
 }
 
@@ -73,6 +73,7 @@ static int workers_init(struct server *server)
             return rc;
         server->workers[i].index = i;
         server->workers[i].gate = server->gate;
+        server->workers[i].login_required = gate_login_required(server->gate);
         server->net_workers[i] = (struct net_worker_config){
             .arg = &server->workers[i], .stats = model.stats, .log = model.log};
         server->worker_count++;
@@ -164,7 +165,7 @@ static int net_init(struct server *server, char *error)
         .idle_timeout_s = opts->idle_timeout_s,
         .in_bytes_max = opts->read_buf_limit_bytes / opts->threads,
         .poked = poked,
-        .poked_arg = server,
+        .arg = server,
     };
     const int rc = net_new(&config, &server->net, error);
     /* A person in front of a terminal is told without asking. */
@@ -233,13 +234,11 @@ void server_stop(struct server *server, bool graceful)
 void server_reload(struct server *server)
 {
     log_line(LOG_INFO, "reloading");
-    if (server->gate != NULL) {
-        char error[GATE_ERROR_BYTES];
-        if (gate_reload(server->gate, error) == 0)
-            users_tell(server);
-        else
-            log_line(LOG_ERROR, "the users stay as they were: %s", error);
-    }
+    char gate_error[GATE_ERROR_BYTES];
+    if (gate_reload(server->gate, gate_error) != 0)
+        log_line(LOG_ERROR, "users and access stay as they were: %s", gate_error);
+    else if (gate_login_required(server->gate))
+        users_tell(server);
     if (server->tls != NULL) {
         char error[NET_TLS_ERROR_BYTES];
         (void)server_tls_refresh(server, error);

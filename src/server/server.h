@@ -16,7 +16,7 @@ struct server {
     const struct opts *opts;
     struct store *store;
     struct stat_registry *stats;
-    struct gate *gate; /* who may log in; NULL: nobody has to */
+    struct gate *gate; /* who may do what; slots: the workers', then the listener's */
     struct logger *logger;
     struct events *events;                /* security events */
     struct event_source *listener_events; /* of the listener's thread, which is the main one */

@@ -4,12 +4,13 @@
 #include "proto/binary.h"
 #include "proto/text.h"
 #include "server/login.h"
+#include "server/pass.h"
 #include "server/transfer.h"
 
 enum parsed { PARSED, PARSED_PART, PARSED_LARGE, PARSED_LAST };
 
 /* Which protocol does a new connection speak? */
-static uint16_t protocol_choose(const struct session_worker *worker, const struct net_io *io)
+static uint32_t protocol_choose(const struct session_worker *worker, const struct net_io *io)
 {
     enum opt_protocol protocol = (enum opt_protocol)net_listener_tag(*worker->net, io->listener);
     if (protocol == OPT_PROTOCOL_DEFAULT)
@@ -27,9 +28,23 @@ static bool is_tls(struct bytes in)
     return in.len > 1 && in.ptr[0] == HANDSHAKE && in.ptr[1] == MAJOR_VERSION;
 }
 
+/* The first bytes of a connection, or the first since the rules have changed. Returns false when it
+ * is to be closed. */
+static bool enter(const struct session_worker *worker, const struct net_io *io)
+{
+    if ((*io->note & (SESSION_TEXT | SESSION_BINARY)) == 0) {
+        *io->note |= protocol_choose(worker, io);
+        if (is_tls(io->in)) {
+            stat_inc(worker->cmd.stats, STAT_SSL_PROTO_ERRORS);
+            return false;
+        }
+    }
+    return pass_renew(worker, io);
+}
+
 /* Parse the request at `in`, with its data block. *ret_used counts both; PARSED_LARGE: only the
  * line, or head. */
-static ALWAYS_INLINE enum parsed parse(uint16_t note, struct bytes in, struct proto_request *req,
+static ALWAYS_INLINE enum parsed parse(uint32_t note, struct bytes in, struct proto_request *req,
                                        size_t *ret_used)
 {
     size_t head = 0;
@@ -59,16 +74,11 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
     cmd->fd = io->fd;
     if (*self != NULL)
         return transfer_resume(worker, self, io);
-    if (UNLIKELY((*io->note & (SESSION_TEXT | SESSION_BINARY)) == 0)) {
-        *io->note |= protocol_choose(worker, io);
-        if (is_tls(io->in)) {
-            stat_inc(cmd->stats, STAT_SSL_PROTO_ERRORS);
-            return NET_CLOSE;
-        }
-    }
+    if (UNLIKELY(!pass_is_current(worker, *io->note)) && !enter(worker, io))
+        return NET_CLOSE;
     if (login_wanted(worker, io))
         return login_run(worker, io);
-    const uint16_t note = *io->note;
+    const uint32_t note = *io->note;
 
     /* 1. Parse what one read brought; meanwhile the buckets of the keys parsed so far arrive. */
     enum parsed parsed = PARSED;
@@ -87,6 +97,8 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
     for (size_t i = 0; i < count; i++) {
         if (login_again(worker, &batch[i]))
             return login_run(worker, io);
+        if (UNLIKELY(note & PASS_RESTRICTED))
+            pass_judge(worker, io, &batch[i]);
         const enum cmd_rc rc = cmd_run(cmd, &batch[i]);
         if (rc == CMD_AGAIN)
             return transfer_suspend(worker, self, &batch[i], worker->ends[i] - io->used);
@@ -108,6 +120,8 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
     case PARSED_LARGE:
         if (login_again(worker, &batch[count]))
             return login_run(worker, io);
+        if (UNLIKELY(note & PASS_RESTRICTED))
+            pass_judge(worker, io, &batch[count]);
         io->used += len;
         return transfer_upload(worker, self, io, &batch[count]);
     case PARSED_LAST:

@@ -21,9 +21,9 @@ struct gate;
 
 /* What a connection's note (net_io.note) remembers, also while it has no session. */
 enum {
-    SESSION_TEXT = 1,       /* speaks text; neither this nor BINARY: nothing has arrived yet */
-    SESSION_BINARY = 2,     /* speaks binary */
-    SESSION_USER_SHIFT = 2, /* the bits above: who has logged in (gate_check); 0: nobody */
+    SESSION_TEXT = 1,   /* speaks text; neither this nor BINARY: nothing has arrived yet */
+    SESSION_BINARY = 2, /* speaks binary */
+    /* the bits above: server/pass.h */
 };
 
 /* What a worker keeps for the sessions that it serves, one at a time. */
@@ -33,7 +33,9 @@ struct session_worker {
     struct net *const *net;     /* knows the listeners, and wakes this worker */
     enum opt_protocol protocol; /* of listeners that do not say */
     unsigned index;
-    struct gate *gate;             /* who may log in; NULL: everybody may do everything */
+    struct gate *gate;             /* who may do what */
+    bool login_required;           /* gate_login_required() */
+    uint32_t generation;           /* gate_generation(), as of this loop turn */
     uint32_t trace_s, trace_lines; /* -vv: lines printed in that second */
     struct proto_request batch[SESSION_BATCH];
     size_t ends[SESSION_BATCH]; /* where each request ends in the input */

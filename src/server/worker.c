@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "cmd/tuning.h"
+#include "gate/gate.h"
 #include "server/confine.h"
 #include "server/trace.h"
 #include "server/transfer.h"
@@ -24,6 +25,7 @@ static void worker_turn(void *arg, uint32_t now_s)
 {
     struct session_worker *worker = arg;
     worker->cmd.now_s = now_s;
+    worker->generation = gate_generation(worker->gate);
     worker->cmd.watched = logger_watched(worker->cmd.log);
     if (worker->online)
         store_thread_quiesce(worker->cmd.thread, now_s);

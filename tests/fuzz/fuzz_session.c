@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "gate/gate.h"
+#include "server/pass.h"
 #include "server/session.h"
 #include "server/transfer.h"
 #include "support/wire.h"
@@ -25,7 +26,7 @@ struct conn {
     struct session_worker worker;
     struct logger *logger;
     void *session;
-    uint16_t note;
+    uint32_t note;
     bool was_in; /* has logged in, or need not */
     enum net_rc want;
     uint8_t *in; /* a heap block of exactly its size */
@@ -35,8 +36,19 @@ struct conn {
 
 /* ── set-up ───────────────────────────────────────────────────────────────────────────────── */
 
+/* Made once: everybody may come in. */
+static struct gate *open_gate(void)
+{
+    static struct gate *gate;
+    char error[GATE_ERROR_BYTES];
+    const struct gate_config config = {.slots = 1};
+    if (gate == NULL && gate_new(&config, &gate, error) != 0)
+        abort();
+    return gate;
+}
+
 /* Made once; its users are `foo:bar` and `a:b`. */
-static struct gate *the_gate(void)
+static struct gate *guarded_gate(void)
 {
     static struct gate *gate;
     static const char text[] = "foo:bar\na:b\n";
@@ -69,8 +81,10 @@ static void conn_open(struct conn *conn, unsigned how, uint8_t seed)
     wire->opts.disable_flush_all = (how & NO_FLUSH) != 0;
     conn->worker.cmd = *cmd;
     conn->worker.cmd.batch = conn->worker.batch;
-    conn->worker.gate = (how & GUARDED) != 0 ? the_gate() : NULL;
-    conn->was_in = conn->worker.gate == NULL;
+    conn->worker.gate = (how & GUARDED) != 0 ? guarded_gate() : open_gate();
+    conn->worker.login_required = gate_login_required(conn->worker.gate);
+    conn->worker.generation = gate_generation(conn->worker.gate);
+    conn->was_in = !conn->worker.login_required;
 }
 
 static void conn_close(struct conn *conn)
@@ -128,13 +142,15 @@ static void stranger_check(struct bytes told, bool binary)
 
 static void run_once(struct conn *conn)
 {
+    static const struct ip_peer peer = {.family = IP_LOCAL};
     struct out *out = &conn->wire.out;
     conn->worker.cmd.out = out;
-    const bool stranger = conn->worker.gate != NULL && conn->note >> SESSION_USER_SHIFT == 0;
+    const bool stranger = conn->worker.login_required && pass_user(conn->note) == 0;
     const size_t before = out->len;
     struct net_io io = {.in = bytes_of(conn->in + conn->in_at, conn->in_end - conn->in_at),
                         .out = out,
                         .note = &conn->note,
+                        .peer = &peer,
                         .fd = -1};
     if (conn->note == 0 && io.in.len > 0) /* as by a listener of both; there is none to ask */
         conn->note = io.in.ptr[0] == PROTO_BINARY_REQUEST ? SESSION_BINARY : SESSION_TEXT;
@@ -144,7 +160,7 @@ static void run_once(struct conn *conn)
     if (stranger && out->len > before)
         stranger_check(bytes_skip(bytes_of(out->buf, out->len), before),
                        (conn->note & SESSION_BINARY) != 0);
-    conn->was_in |= conn->note >> SESSION_USER_SHIFT != 0;
+    conn->was_in |= pass_user(conn->note) != 0;
     if (conn->in_at == conn->in_end && conn->want <= NET_YIELD)
         conn->want = NET_MORE;
     if (conn->want != NET_AGAIN || out_bytes(out) >= NET_OUT_BYTES_MAX)

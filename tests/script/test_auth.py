@@ -536,7 +536,7 @@ def test_reload(users, reference):
         conn.ask(b"mn\r\n", b"MN\r\n")  # who is in stays in
         with reloading(server, f"malformed entry in {users}, line 2"):
             users.write_bytes(b"foo:bar\nsecret\n")
-        assert "the users stay as they were" in server.errors()
+        assert "users and access stay as they were" in server.errors()
         assert opens(server, b"new", b"1") and not opens(server, b"foo", b"bar")
         with reloading(server, f"could not open {users}"):
             users.unlink()

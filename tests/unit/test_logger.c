@@ -178,12 +178,12 @@ static void connections_have_addresses(void **state)
 {
     (void)state;
     static const struct {
-        struct logger_peer peer;
+        struct ip_peer peer;
         const char *text;
     } peers[] = {
-        {{.ip = {127, 0, 0, 1}, .port = 4711, .family = 4},
+        {{.ip = {{[10] = 0xff, 0xff, 127, 0, 0, 1}}, .port = 4711, .family = 4},
          "rip=127.0.0.1 rport=4711 transport=tcp"},
-        {{.ip = {[15] = 1}, .port = 65535, .family = 6}, "rip=::1 rport=65535 transport=tcp"},
+        {{.ip = {{[15] = 1}}, .port = 65535, .family = 6}, "rip=::1 rport=65535 transport=tcp"},
         {{.family = 0}, "rip=unix rport=0 transport=local"},
     };
     for (size_t i = 0; i < COUNT_OF(peers); i++) {

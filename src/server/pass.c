@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/pass.h"
+
+#include "gate/gate.h"
+#include "proto/binary.h"
+#include "proto/compose.h"
+
+static void note_set(const struct net_io *io, uint32_t mask, uint32_t bits)
+{
+    *io->note = (*io->note & ~mask) | bits;
+}
+
+static uint8_t address_classes(uint32_t note)
+{
+    return note >> PASS_CLASSES_SHIFT & GATE_ALL;
+}
+
+void pass_user_set(const struct session_worker *worker, const struct net_io *io, uint16_t user)
+{
+    bool confined = false;
+    uint8_t classes = address_classes(*io->note);
+    if (user != 0)
+        classes &= gate_user_classes(worker->gate, worker->index, user, &confined);
+    note_set(io, PASS_RESTRICTED | 0x3fffu << PASS_USER_SHIFT,
+             (uint32_t)user << PASS_USER_SHIFT |
+                 (classes != GATE_ALL || confined ? PASS_RESTRICTED : 0u));
+}
+
+bool pass_renew(const struct session_worker *worker, const struct net_io *io)
+{
+    const uint8_t classes =
+        gate_address_classes(worker->gate, worker->index, io->listener, io->peer);
+    note_set(io, (uint32_t)GATE_ALL << PASS_CLASSES_SHIFT | ~0u << PASS_GENERATION_SHIFT,
+             (uint32_t)classes << PASS_CLASSES_SHIFT | worker->generation << PASS_GENERATION_SHIFT);
+    bool confined;
+    uint16_t user = pass_user(*io->note);
+    if (user != 0 && gate_user_classes(worker->gate, worker->index, user, &confined) == 0)
+        user = 0;
+    pass_user_set(worker, io, user);
+    return classes != 0;
+}
+
+void pass_judge(const struct session_worker *worker, const struct net_io *io,
+                struct proto_request *req)
+{
+    if (req->error != NULL)
+        return;
+    bool confined = false;
+    const uint16_t user = pass_user(*io->note);
+    uint8_t classes = address_classes(*io->note);
+    if (user != 0)
+        classes &= gate_user_classes(worker->gate, worker->index, user, &confined);
+    const uint8_t needed = gate_class_of(req);
+    if ((needed & ~classes) == 0 &&
+        (!confined || gate_user_may_touch(worker->gate, worker->index, user, req)))
+        return;
+    if (proto_is_binary(req))
+        proto_binary_refuse(req, PROTO_STATUS_DENIED);
+    else
+        req->error = proto_reply_texts[PROTO_REPLY_DENIED];
+}

@@ -19,6 +19,10 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("MATTE_SERVER", str(ROOT / "build/debug/matted"))
 PEER = os.environ.get("MATTE_PEER", "/usr/bin/memcached")
+# The operator's program: of the same build as the server, where that is ours.
+CLI = os.environ.get("MATTE_CLI") or next(
+    (str(path) for path in [pathlib.Path(BINARY).with_name("matte"), ROOT / "build/debug/matte"]
+     if path.is_file()), "matte")
 WAIT_S = 10.0  # for an answer that must come; sanitizers and a busy machine are slow
 START_S = 30.0
 

@@ -1,0 +1,258 @@
+/* cli/args.c — the options of a subcommand.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include "cli/args.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "base/num.h"
+#include "cli/cli_priv.h"
+
+enum kind { KIND_FLAG, KIND_TEXT, KIND_NUMBER, KIND_SIGNED, KIND_TIME_MS };
+
+struct option_row {
+    uint32_t bit;
+    enum kind kind;
+    char letter;
+    const char *name, *word, *dflt;
+    int64_t min, max; /* of the field; of a text's length */
+    size_t offset;    /* in struct cli_args */
+    const char *help;
+};
+
+static const struct option_row options[] = {
+#define OPTION(id, field, kind, letter, name, word, dflt, min, max, help)                          \
+    {CLI_##id, KIND_##kind, letter, name, word, dflt, min, max, offsetof(struct cli_args, field),  \
+     help},
+#include "tbl/cli_options.def"
+};
+_Static_assert(CLI_OPTION_COUNT <= 31, "a set of options is an enum of int");
+
+static const struct cli_command commands[] = {
+#define SUBCOMMAND(name, arguments, words_min, words_max, options, help, text)                     \
+    {#name, arguments, words_min, words_max, options, cli_##name, help, text},
+#include "tbl/subcommands.def"
+};
+
+const struct cli_command *cli_command_find(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+/* ── values ───────────────────────────────────────────────────────────────────────────────── */
+
+/* A command line being read. */
+struct parse {
+    const struct cli_command *command;
+    struct cli_args *args;
+    char *fault;
+};
+
+static bool refuse(struct parse *parse, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Say why; always returns false. */
+static bool refuse(struct parse *parse, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(parse->fault, CLI_FAULT_BYTES, format, args);
+    va_end(args);
+    return false;
+}
+
+bool cli_time_parse(struct bytes text, uint64_t max_ms, uint64_t *ret_ms)
+{
+    const uint8_t *dot = text.len == 0 ? NULL : memchr(text.ptr, '.', text.len);
+    struct bytes whole = text, part = bytes_of(NULL, 0);
+    uint64_t s, part_ms = 0;
+    if (dot != NULL) {
+        whole.len = (size_t)(dot - text.ptr);
+        part = bytes_skip(text, whole.len + 1);
+        if (part.len < 1 || part.len > 3 || !num_parse_u64(part, 999, &part_ms))
+            return false;
+    }
+    for (size_t i = part.len; i < 3; i++)
+        part_ms *= 10;
+    if (!num_parse_u64(whole, max_ms / 1000, &s) || s * 1000 + part_ms > max_ms)
+        return false;
+    *ret_ms = s * 1000 + part_ms;
+    return true;
+}
+
+static bool number_set(int64_t *field, const struct option_row *row, struct bytes text)
+{
+    int64_t value;
+    if (!num_parse_i64(text, &value) || value < row->min || value > row->max)
+        return false;
+    *field = value;
+    return true;
+}
+
+/* Set the row's field. Returns false when the text is not in its range. */
+static bool value_set(struct cli_args *args, const struct option_row *row, const char *text)
+{
+    void *field = (char *)args + row->offset;
+    const struct bytes bytes = bytes_str(text);
+    int64_t number;
+    switch (row->kind) {
+    case KIND_FLAG:
+        *(bool *)field = true;
+        return true;
+    case KIND_TEXT:
+        *(const char **)field = text;
+        return bytes.len >= (size_t)row->min && bytes.len <= (size_t)row->max;
+    case KIND_NUMBER:
+        if (!number_set(&number, row, bytes))
+            return false;
+        *(uint64_t *)field = (uint64_t)number;
+        return true;
+    case KIND_SIGNED:
+        return number_set(field, row, bytes);
+    case KIND_TIME_MS:
+        return cli_time_parse(bytes, (uint64_t)row->max, field) &&
+               *(uint64_t *)field >= (uint64_t)row->min;
+    }
+    return false;
+}
+
+static bool value_refuse(struct parse *parse, const struct option_row *row, const char *text)
+{
+    switch (row->kind) {
+    case KIND_FLAG:
+    case KIND_TEXT:
+        return refuse(parse, "--%s: a text of %lld to %lld bytes", row->name, (long long)row->min,
+                      (long long)row->max);
+    case KIND_NUMBER:
+    case KIND_SIGNED:
+        return refuse(parse, "--%s: '%.40s' is not a number from %lld to %lld", row->name, text,
+                      (long long)row->min, (long long)row->max);
+    case KIND_TIME_MS:
+        return refuse(parse, "--%s: '%.40s' is not a time from %g to %g seconds", row->name, text,
+                      (double)row->min / 1000, (double)row->max / 1000);
+    }
+    return false;
+}
+
+/* ── the line ─────────────────────────────────────────────────────────────────────────────── */
+
+/* The row of "--name", "--name=value", "-c" or "-cvalue"; *ret_value is what stands behind it in
+ * the same word, or NULL. */
+static const struct option_row *option_find(const char *word, const char **ret_value)
+{
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        const struct option_row *row = &options[i];
+        const size_t len = strlen(row->name);
+        *ret_value = NULL;
+        if (word[1] == '-') {
+            if (strncmp(word + 2, row->name, len) != 0)
+                continue;
+            const char *behind = word + 2 + len;
+            if (*behind == '=')
+                *ret_value = behind + 1;
+            else if (*behind != '\0')
+                continue;
+            return row;
+        }
+        if (row->letter == '\0' || word[1] != row->letter)
+            continue;
+        if (word[2] != '\0')
+            *ret_value = word + 2;
+        return row;
+    }
+    return NULL;
+}
+
+/* Apply the option argv[*at], and move *at to the last word that it took. */
+static bool option_apply(struct parse *parse, int argc, char **argv, int *at)
+{
+    const char *word = argv[*at], *value;
+    const struct option_row *row = option_find(word, &value);
+    if (row == NULL)
+        return refuse(parse, "there is no option '%.60s'", word);
+    if ((parse->command->options & row->bit) == 0)
+        return refuse(parse, "'%.60s' is not for this subcommand", word);
+    if (row->kind == KIND_FLAG && value != NULL)
+        return refuse(parse, "--%s takes no value", row->name);
+    if (row->kind != KIND_FLAG && value == NULL) {
+        if (*at + 1 == argc)
+            return refuse(parse, "--%s needs a value: %s", row->name, row->word);
+        value = argv[++*at];
+    }
+    if (!value_set(parse->args, row, value == NULL ? "" : value))
+        return value_refuse(parse, row, value);
+    parse->args->given |= row->bit;
+    return true;
+}
+
+static void defaults_set(struct cli_args *args)
+{
+    *args = (struct cli_args){0};
+    for (size_t i = 0; i < COUNT_OF(options); i++)
+        if (options[i].dflt[0] != '\0' && !value_set(args, &options[i], options[i].dflt))
+            abort(); /* a row whose default is outside of its own range */
+}
+
+bool cli_args_parse(const struct cli_command *command, int argc, char **argv,
+                    struct cli_args *ret_args, char fault[CLI_FAULT_BYTES])
+{
+    struct parse parse = {.command = command, .args = ret_args, .fault = fault};
+    defaults_set(ret_args);
+    ret_args->words = argv;
+    bool options_end = false;
+    for (int i = 0; i < argc; i++) {
+        if (!options_end && strcmp(argv[i], "--") == 0) {
+            options_end = true;
+        } else if (!options_end && argv[i][0] == '-' && argv[i][1] != '\0') {
+            if (!option_apply(&parse, argc, argv, &i))
+                return false;
+        } else {
+            argv[ret_args->word_count++] = argv[i]; /* never behind i */
+        }
+    }
+    if (ret_args->word_count < command->words_min)
+        return refuse(&parse, "something is missing: %s", command->arguments);
+    if (ret_args->word_count > command->words_max)
+        return refuse(&parse, "'%.60s' is one word too many", ret_args->words[command->words_max]);
+    return true;
+}
+
+/* ── help ─────────────────────────────────────────────────────────────────────────────────── */
+
+void cli_help_print(FILE *file)
+{
+    fputs("usage: matte SUBCOMMAND [OPTION...] [ARGUMENT...]\n\n", file);
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        char head[64];
+        snprintf(head, sizeof(head), "%s %s", commands[i].name, commands[i].arguments);
+        fprintf(file, "  %-28s %s\n", head, commands[i].help);
+    }
+    fputs("\n`matte help SUBCOMMAND` tells its options; `matte --version` the version.\n"
+          "Exit status: 0 fine, 1 the answer is no, 2 no answer could be had, 64 a wrong call.\n",
+          file);
+}
+
+void cli_command_help_print(FILE *file, const struct cli_command *command)
+{
+    fprintf(file, "usage: matte %s%s%s%s\n\n%s\n%s", command->name,
+            command->options != 0 ? " [OPTION...] " : "",
+            command->options == 0 && command->arguments[0] != '\0' ? " " : "", command->arguments,
+            command->help, command->text);
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        const struct option_row *row = &options[i];
+        if ((command->options & row->bit) == 0)
+            continue;
+        char head[64], letter[8] = "    ";
+        if (row->letter != '\0')
+            snprintf(letter, sizeof(letter), "-%c, ", row->letter);
+        snprintf(head, sizeof(head), "%s--%s%s%s", letter, row->name,
+                 row->word[0] != '\0' ? "=" : "", row->word);
+        fprintf(file, "%s  %-28s %s", &"\n"[(command->options & (row->bit - 1)) != 0], head,
+                row -> help);
+        if (row->dflt[0] != '\0')
+            fprintf(file, " (%s)", row->dflt);
+        fputc('\n', file);
+    }
+}

@@ -1,0 +1,89 @@
+/* cli/cli.c — from the command line to the subcommand.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include <stdarg.h>
+#include <string.h>
+
+#include "cli/cli_priv.h"
+
+#ifndef MATTE_VERSION
+#define MATTE_VERSION "unversioned"
+#endif
+
+void cli_error(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("matte: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+static int no_subcommand(const char *name)
+{
+    cli_error("there is no subcommand '%s'; `matte --help` lists them", name);
+    return CLI_USAGE;
+}
+
+int cli_help(const struct cli_args *args)
+{
+    if (args->word_count == 0) {
+        cli_help_print(stdout);
+        return CLI_FINE;
+    }
+    const struct cli_command *command = cli_command_find(args->words[0]);
+    if (command == NULL)
+        return no_subcommand(args->words[0]);
+    cli_command_help_print(stdout, command);
+    return CLI_FINE;
+}
+
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0)
+            return true;
+    return false;
+}
+
+static int command_run(const struct cli_command *command, int argc, char **argv)
+{
+    if (wants_help(argc, argv)) {
+        cli_command_help_print(stdout, command);
+        return CLI_FINE;
+    }
+    struct cli_args args;
+    char fault[CLI_FAULT_BYTES];
+    if (!cli_args_parse(command, argc, argv, &args, fault)) {
+        cli_error("%s: %s; see `matte help %s`", command->name, fault, command->name);
+        return CLI_USAGE;
+    }
+    return command->run(&args);
+}
+
+static int dispatch(int argc, char **argv)
+{
+    if (argc < 2) {
+        cli_help_print(stderr);
+        return CLI_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "-V") == 0 || strcmp(name, "--version") == 0) {
+        puts("matte " MATTE_VERSION);
+        return CLI_FINE;
+    }
+    if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0)
+        name = "help";
+    const struct cli_command *command = cli_command_find(name);
+    return command == NULL ? no_subcommand(name) : command_run(command, argc - 2, argv + 2);
+}
+
+int cli_run(int argc, char **argv)
+{
+    const int code = dispatch(argc, argv);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        cli_error("cannot write the answer");
+        return code == CLI_USAGE ? code : CLI_FAILED;
+    }
+    return code;
+}

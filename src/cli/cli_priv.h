@@ -1,0 +1,16 @@
+/* cli/cli_priv.h — what the subcommands share.
+ *
+ * Includes: base.  Included by: cli.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "cli/args.h"
+#include "cli/cli.h"
+
+/* The handlers; each returns an enum cli_exit. */
+#define SUBCOMMAND(name, ...) int cli_##name(const struct cli_args *args);
+#include "tbl/subcommands.def"
+
+/* Print "matte: ..." on stderr. Bytes of a server among the arguments must be made printable
+ * before (cli/text.h). */
+void cli_error(const char *format, ...) PRINTF_LIKE(1, 2);

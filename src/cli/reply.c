@@ -1,0 +1,107 @@
+/* cli/reply.c — parser of answers.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include "cli/reply.h"
+
+#include <stdio.h>
+
+#include "base/num.h"
+
+static const struct {
+    const char *word;
+    enum cli_reply_kind kind;
+} words[] = {
+    {"VERSION", CLI_REPLY_VERSION},
+    {"VALUE", CLI_REPLY_VALUE},
+    {"STAT", CLI_REPLY_STAT},
+    {"END", CLI_REPLY_END},
+    {"STORED", CLI_REPLY_STORED},
+    {"NOT_STORED", CLI_REPLY_NOT_STORED},
+    {"DELETED", CLI_REPLY_DELETED},
+    {"NOT_FOUND", CLI_REPLY_NOT_FOUND},
+    {"ERROR", CLI_REPLY_ERROR},
+    {"CLIENT_ERROR", CLI_REPLY_CLIENT_ERROR},
+    {"SERVER_ERROR", CLI_REPLY_SERVER_ERROR},
+};
+
+/* Cut the first word off `rest`; the blank behind it goes too. */
+static struct bytes word_cut(struct bytes *rest)
+{
+    const uint8_t *blank = rest->len == 0 ? NULL : memchr(rest->ptr, ' ', rest->len);
+    const size_t len = blank == NULL ? rest->len : (size_t)(blank - rest->ptr);
+    const struct bytes word = bytes_of(rest->ptr, len);
+    *rest = bytes_skip(*rest, blank == NULL ? len : len + 1);
+    return word;
+}
+
+static enum cli_reply_kind kind_of(struct bytes word)
+{
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        if (bytes_is(word, words[i].word))
+            return words[i].kind;
+    return CLI_REPLY_OTHER;
+}
+
+/* VALUE key flags bytes [cas] CR LF data CR LF; `data` is what stands behind the line. */
+static enum cli_reply_rc value_parse(struct cli_reply *reply, struct bytes data, size_t *used)
+{
+    struct bytes rest = reply->text;
+    uint64_t flags, len;
+    reply->key = word_cut(&rest);
+    if (reply->key.len == 0 || !num_parse_u64(word_cut(&rest), UINT32_MAX, &flags) ||
+        !num_parse_u64(word_cut(&rest), CLI_VALUE_BYTES_MAX, &len))
+        return CLI_REPLY_BAD;
+    if (data.len > len && data.ptr[len] != '\r')
+        return CLI_REPLY_BAD;
+    if (data.len < len + 2)
+        return CLI_REPLY_MORE;
+    if (data.ptr[len + 1] != '\n')
+        return CLI_REPLY_BAD;
+    reply->client_flags = (uint32_t)flags;
+    reply->value = bytes_of(data.ptr, (size_t)len);
+    *used += len + 2;
+    return CLI_REPLY_WHOLE;
+}
+
+enum cli_reply_rc cli_reply_parse(struct bytes in, struct cli_reply *ret_reply, size_t *ret_used)
+{
+    const size_t seen = in.len < CLI_LINE_BYTES_MAX ? in.len : CLI_LINE_BYTES_MAX;
+    const uint8_t *end = seen == 0 ? NULL : memchr(in.ptr, '\n', seen);
+    if (end == NULL)
+        return in.len < CLI_LINE_BYTES_MAX ? CLI_REPLY_MORE : CLI_REPLY_BAD;
+    size_t used = (size_t)(end - in.ptr) + 1;
+    struct cli_reply reply = {.line = bytes_of(in.ptr, used - 1)};
+    if (reply.line.len > 0 && reply.line.ptr[reply.line.len - 1] == '\r')
+        reply.line.len--;
+    reply.text = reply.line;
+    reply.kind = kind_of(word_cut(&reply.text));
+    if (reply.kind == CLI_REPLY_STAT)
+        reply.key = word_cut(&reply.text);
+    if (reply.kind == CLI_REPLY_VALUE) {
+        const enum cli_reply_rc rc = value_parse(&reply, bytes_skip(in, used), &used);
+        if (rc != CLI_REPLY_WHOLE)
+            return rc;
+    }
+    *ret_reply = reply;
+    *ret_used = used;
+    return CLI_REPLY_WHOLE;
+}
+
+char *cli_text_format(char *dst, size_t cap, struct bytes bytes)
+{
+    enum { TAIL = sizeof("...") };
+    size_t at = 0;
+    for (size_t i = 0; i < bytes.len; i++) {
+        const uint8_t byte = bytes.ptr[i];
+        const bool plain = byte >= 0x20 && byte < 0x7f;
+        if (at + (plain ? 1 : 4) + TAIL > cap) {
+            at += (size_t)snprintf(dst + at, cap - at, "...");
+            break;
+        }
+        if (plain)
+            dst[at++] = (char)byte;
+        else
+            at += (size_t)snprintf(dst + at, cap - at, "\\x%02x", byte);
+    }
+    dst[at] = '\0';
+    return dst;
+}

@@ -23,11 +23,13 @@
 enum {
     ACCEPTS_PER_EVENT = 64,
     PAUSE_MS = 10, /* as memcached's */
+    NS_PER_MS = 1000 * 1000,
 };
+#define NS_PER_S 1000000000ull
 
 /* ── opening ──────────────────────────────────────────────────────────────────────────────── */
 
-static int listener_add(struct net *net, int fd, int family, enum net_tls_mode tls)
+static int listener_add(struct net *net, const struct net_listener *listener)
 {
     if (net->listener_count > UINT8_MAX)
         return -E2BIG;
@@ -37,10 +39,9 @@ static int listener_add(struct net *net, int fd, int family, enum net_tls_mode t
         return -ENOMEM;
     net->listeners = listeners;
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = net->listener_count};
-    if (epoll_ctl(net->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+    if (!listener->datagrams && epoll_ctl(net->epoll_fd, EPOLL_CTL_ADD, listener->fd, &event) != 0)
         return -errno;
-    listeners[net->listener_count++] =
-        (struct net_listener){.fd = fd, .family = family, .tls = tls};
+    listeners[net->listener_count++] = *listener;
     return 0;
 }
 
@@ -50,7 +51,7 @@ static void set_flag(int fd, int level, int name)
     (void)setsockopt(fd, level, name, &on, sizeof(on));
 }
 
-static void mark_set(int fd, uint32_t mark)
+void net_mark_set(int fd, uint32_t mark)
 {
     if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) != 0)
         log_line(LOG_ERROR, "warning: cannot mark a listening socket (-o sock_cookie_id): %s",
@@ -69,7 +70,7 @@ static int socket_open(const struct net *net, const struct sockaddr *addr, sockl
         set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
         if (addr->sa_family == AF_INET6)
             set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY);
-        mark_set(fd, net->config.mark);
+        net_mark_set(fd, net->config.mark);
     }
     if (bind(fd, addr, len) == 0 && listen(fd, net->config.backlog) == 0)
         return fd;
@@ -98,27 +99,44 @@ static int port_of(int fd)
     return net_addr_port((const struct sockaddr *)&addr);
 }
 
+static int listener_open(struct net *net, const struct addrinfo *info,
+                         const struct net_address *address)
+{
+    struct net_listener listener = {
+        .family = info->ai_family, .tls = address->tls, .datagrams = address->datagrams};
+    if (address->datagrams) {
+        const unsigned index = (unsigned)net->listener_count;
+        const int rc = net_udp_open(net, info->ai_addr, info->ai_addrlen, index);
+        if (rc != 0)
+            return rc;
+        listener.fd = net->workers[0].udp[net->workers[0].udp_count - 1].fd;
+        return listener_add(net, &listener);
+    }
+    listener.fd = socket_open(net, info->ai_addr, info->ai_addrlen);
+    if (listener.fd < 0)
+        return listener.fd;
+    const int rc = listener_add(net, &listener);
+    if (rc != 0)
+        close(listener.fd);
+    return rc;
+}
+
 /* Open one of the addresses that a name has. `*any_port` is what the kernel chose for an earlier
  * one, so that all addresses of a server on "any free port" share it where that is possible. */
 static int info_open(struct net *net, const struct addrinfo *info,
                      const struct net_address *address, int *any_port)
 {
     const bool any = address->port == 0;
-    int fd = -1;
+    int rc = -EADDRINUSE;
     if (any && *any_port != 0) {
         net_addr_port_set(info->ai_addr, *any_port);
-        fd = socket_open(net, info->ai_addr, info->ai_addrlen);
+        rc = listener_open(net, info, address);
         net_addr_port_set(info->ai_addr, 0);
     }
-    if (fd < 0)
-        fd = socket_open(net, info->ai_addr, info->ai_addrlen);
-    if (fd < 0)
-        return fd;
-    if (any)
-        *any_port = port_of(fd);
-    const int rc = listener_add(net, fd, info->ai_family, address->tls);
     if (rc != 0)
-        close(fd);
+        rc = listener_open(net, info, address);
+    if (rc == 0 && any)
+        *any_port = port_of(net->listeners[net->listener_count - 1].fd);
     return rc;
 }
 
@@ -129,7 +147,8 @@ static int address_open(struct net *net, const struct net_address *address, int 
     const char *host = address->host != NULL ? address->host : "*";
     char port[16];
     (void)snprintf(port, sizeof(port), "%d", address->port);
-    const struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    const struct addrinfo hints = {.ai_flags = AI_PASSIVE,
+                                   .ai_socktype = address->datagrams ? SOCK_DGRAM : SOCK_STREAM};
     struct addrinfo *infos;
     const int gai_rc = getaddrinfo(address->host, port, &hints, &infos);
     if (gai_rc != 0) {
@@ -151,8 +170,8 @@ static int address_open(struct net *net, const struct net_address *address, int 
     freeaddrinfo(infos);
     if (opened > 0)
         return 0;
-    (void)snprintf(error, NET_ERROR_BYTES, "failed to listen on %s, TCP port %s: %s", host, port,
-                   strerror(-rc));
+    (void)snprintf(error, NET_ERROR_BYTES, "failed to listen on %s, %s port %s: %s", host,
+                   address->datagrams ? "UDP" : "TCP", port, strerror(-rc));
     return rc;
 }
 
@@ -169,7 +188,8 @@ static int unix_open(struct net *net, char *error)
         const mode_t mask = umask((mode_t)(~net->config.unix_mask & 0777));
         const int fd = socket_open(net, (struct sockaddr *)&addr, sizeof(addr));
         (void)umask(mask);
-        rc = fd < 0 ? fd : listener_add(net, fd, AF_UNIX, NET_TLS_OFF);
+        const struct net_listener listener = {.fd = fd, .family = AF_UNIX, .tls = NET_TLS_OFF};
+        rc = fd < 0 ? fd : listener_add(net, &listener);
         if (rc != 0 && fd >= 0)
             close(fd);
     }
@@ -179,24 +199,44 @@ static int unix_open(struct net *net, char *error)
     return rc;
 }
 
-/* memcached's connections include its listeners, and one of them is left out where it shows how
- * many there are. */
+/* memcached's connections include its listeners and each worker's sockets for datagrams, and one of
+ * them is left out where it shows how many there are. */
 static void listeners_count(const struct net *net)
 {
-    stat_add(net->config.stats, STAT_CURR_CONNECTIONS, net->listener_count - 1);
-    stat_add(net->config.stats, STAT_TOTAL_CONNECTIONS, net->listener_count);
-    stat_add(net->config.stats, STAT_CONNECTION_STRUCTURES, net->listener_count);
+    size_t count = 0;
+    for (size_t i = 0; i < net->listener_count; i++)
+        count += net->listeners[i].datagrams ? net->config.worker_count : 1;
+    stat_add(net->config.stats, STAT_CURR_CONNECTIONS, count - 1);
+    stat_add(net->config.stats, STAT_TOTAL_CONNECTIONS, count);
+    stat_add(net->config.stats, STAT_CONNECTION_STRUCTURES, count);
+}
+
+/* What only datagrams need: the addresses of this host, and ticks. */
+static int datagrams_begin(struct net *net, char *error)
+{
+    bool any = false;
+    for (size_t i = 0; i < net->listener_count; i++)
+        any |= net->listeners[i].datagrams;
+    if (!any)
+        return 0;
+    const int rc = net_own_refresh(&net->own);
+    if (rc != 0)
+        (void)snprintf(error, NET_ERROR_BYTES, "cannot find out this host's addresses: %s",
+                       strerror(-rc));
+    net->tick_ns = clock_mono_ns() + NET_TICK_S * NS_PER_S;
+    return rc;
 }
 
 static int listeners_open(struct net *net, char *error)
 {
-    int any_port = 0;
+    int any_port[2] = {0, 0}; /* of TCP, of UDP */
     int absent_rc = 0;
     for (size_t i = 0; i < net->config.address_count; i++) {
         const size_t before = net->listener_count;
-        const int rc = address_open(net, &net->config.addresses[i], &any_port, error);
+        const struct net_address *address = &net->config.addresses[i];
+        const int rc = address_open(net, address, &any_port[address->datagrams], error);
         for (size_t opened = before; opened < net->listener_count; opened++)
-            net->listeners[opened].tag = net->config.addresses[i].tag;
+            net->listeners[opened].tag = address->tag;
         if (rc == -EADDRNOTAVAIL || rc == -EAFNOSUPPORT)
             absent_rc = rc; /* fine when another one works: a machine without IPv6 */
         else if (rc != 0)
@@ -209,7 +249,9 @@ static int listeners_open(struct net *net, char *error)
 
 int net_listen_open(struct net *net, char *error)
 {
-    const int rc = listeners_open(net, error);
+    int rc = listeners_open(net, error);
+    if (rc == 0)
+        rc = datagrams_begin(net, error);
     if (rc == 0)
         listeners_count(net);
     return rc;
@@ -218,7 +260,8 @@ int net_listen_open(struct net *net, char *error)
 void net_listen_close(struct net *net)
 {
     for (size_t i = 0; i < net->listener_count; i++)
-        close(net->listeners[i].fd);
+        if (!net->listeners[i].datagrams)
+            close(net->listeners[i].fd);
     free(net->listeners);
     net->listeners = NULL;
     net->listener_count = 0;
@@ -230,7 +273,8 @@ static void listeners_watch(struct net *net, uint32_t events)
 {
     for (size_t i = 0; i < net->listener_count; i++) {
         struct epoll_event event = {.events = events, .data.u64 = i};
-        (void)epoll_ctl(net->epoll_fd, EPOLL_CTL_MOD, net->listeners[i].fd, &event);
+        if (!net->listeners[i].datagrams)
+            (void)epoll_ctl(net->epoll_fd, EPOLL_CTL_MOD, net->listeners[i].fd, &event);
     }
 }
 
@@ -407,9 +451,33 @@ static void accept_some(struct net *net, const struct net_listener *listener)
 static void woken(struct net *net)
 {
     net_wake_clear(net->wake_fd);
-    if (atomic_exchange_explicit(&net->poked, false, memory_order_acquire) &&
-        net->config.poked != NULL)
+    if (!atomic_exchange_explicit(&net->poked, false, memory_order_acquire))
+        return;
+    if (net->tick_ns > 0)
+        (void)!net_own_refresh(&net->own); /* a failure leaves what was known */
+    if (net->config.poked != NULL)
         net->config.poked(net->config.arg);
+}
+
+/* How long the loop may sleep. */
+static int timeout_ms(const struct net *net, bool paused)
+{
+    if (paused)
+        return PAUSE_MS;
+    if (net->tick_ns == 0)
+        return -1;
+    const uint64_t now_ns = clock_mono_ns();
+    return now_ns < net->tick_ns ? (int)((net->tick_ns - now_ns) / NS_PER_MS) + 1 : 0;
+}
+
+static void tick_when_due(struct net *net)
+{
+    if (LIKELY(net->tick_ns == 0) || clock_mono_ns() < net->tick_ns)
+        return;
+    net->tick_ns = clock_mono_ns() + NET_TICK_S * NS_PER_S;
+    (void)!net_own_refresh(&net->own);
+    if (net->config.tick != NULL)
+        net->config.tick(net->config.arg);
 }
 
 int net_listen_loop(struct net *net)
@@ -418,11 +486,12 @@ int net_listen_loop(struct net *net)
         struct epoll_event events[16];
         const bool paused = atomic_load(&net->paused);
         const int count =
-            epoll_wait(net->epoll_fd, events, COUNT_OF(events), paused ? PAUSE_MS : -1);
+            epoll_wait(net->epoll_fd, events, COUNT_OF(events), timeout_ms(net, paused));
         if (count < 0 && errno != EINTR)
             return -errno;
         if (paused)
             try_resume(net);
+        tick_when_due(net);
         for (int i = 0; i < count; i++)
             if (events[i].data.u64 < net->listener_count)
                 accept_some(net, &net->listeners[events[i].data.u64]);

@@ -91,6 +91,7 @@ int net_new(const struct net_config *config, struct net **ret_net, char *ret_err
     memset(net, 0, sizeof(*net));
     net->config = *config;
     net->epoll_fd = net->wake_fd = -1;
+    net_own_init(&net->own);
     net->sweep_every_s = config->idle_timeout_s;
     if (config->tls != NULL &&
         (net->sweep_every_s == 0 || net->sweep_every_s > NET_TLS_HANDSHAKE_S))
@@ -149,6 +150,7 @@ void net_free(struct net *net)
         net_worker_fini(&net->workers[i]);
     free(net->workers);
     net_listen_close(net);
+    net_own_fini(&net->own);
     if (net->epoll_fd >= 0)
         close(net->epoll_fd);
     if (net->wake_fd >= 0)
@@ -192,9 +194,34 @@ static bool is_listener(const struct net *net, int fd)
     return false;
 }
 
+/* The socket for datagrams that has this fd, or NULL. */
+static const struct net_udp *udp_find(const struct net *net, int fd)
+{
+    for (unsigned i = 0; i < net->config.worker_count; i++)
+        for (size_t j = 0; j < net->workers[i].udp_count; j++)
+            if (net->workers[i].udp[j].fd == fd)
+                return &net->workers[i].udp[j];
+    return NULL;
+}
+
+static void udp_info(const struct net_udp *udp, uint32_t now_s, struct net_conn_info *ret_info)
+{
+    const uint32_t last_s = atomic_load_explicit(&udp->last_s, memory_order_relaxed);
+    ret_info->datagrams = true;
+    ret_info->state = NET_STATE_WAIT;
+    ret_info->idle_s = now_s > last_s ? now_s - last_s : 0;
+    address_text(udp->fd, sock_name, ret_info->address);
+    memcpy(ret_info->address, "udp", 3); /* tcp: and tcp6: it says of any IP socket */
+}
+
 static bool conn_info(struct net *net, int fd, uint32_t now_s, struct net_conn_info *ret_info)
 {
     *ret_info = (struct net_conn_info){.fd = fd};
+    const struct net_udp *udp = udp_find(net, fd);
+    if (udp != NULL) {
+        udp_info(udp, now_s, ret_info);
+        return true;
+    }
     if (is_listener(net, fd)) {
         ret_info->state = NET_STATE_LISTEN;
         address_text(fd, sock_name, ret_info->address);
@@ -218,6 +245,10 @@ void net_conn_each(struct net *net, void (*each)(void *arg, const struct net_con
     for (size_t i = 0; i < net->listener_count; i++)
         if ((uint32_t)net->listeners[i].fd >= end)
             end = (uint32_t)net->listeners[i].fd + 1;
+    for (unsigned i = 0; i < net->config.worker_count; i++)
+        for (size_t j = 0; j < net->workers[i].udp_count; j++)
+            if ((uint32_t)net->workers[i].udp[j].fd >= end)
+                end = (uint32_t)net->workers[i].udp[j].fd + 1;
     const uint32_t now_s = clock_now_s();
     struct net_conn_info info;
     for (uint32_t fd = 0; fd < end && fd < net->conns_cap; fd++)
@@ -233,10 +264,16 @@ bool net_listener_get(const struct net *net, size_t index, struct net_listener_i
     struct sockaddr_storage addr = {0};
     socklen_t len = sizeof(addr);
     (void)getsockname(listener->fd, (struct sockaddr *)&addr, &len);
+    struct ip_peer bound;
+    net_addr_peer((const struct sockaddr *)&addr, &bound);
     *ret_info = (struct net_listener_info){.family = listener->family,
                                            .tag = listener->tag,
-                                           .port = net_addr_port((const struct sockaddr *)&addr)};
+                                           .datagrams = listener->datagrams,
+                                           .ip = bound.ip,
+                                           .port = bound.port};
     net_addr_format((const struct sockaddr *)&addr, len, ret_info->address);
+    if (listener->datagrams)
+        memcpy(ret_info->address, "udp", 3);
     return true;
 }
 

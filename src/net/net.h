@@ -1,5 +1,7 @@
 /* net/net.h — sockets, threads and connections: bytes in, bytes out. Knows no command.
  *
+ *   (of datagrams: net/udp.c and struct net_datagrams)
+ *
  *   listener thread           accepts, hands each connection to the worker that has the fewest
  *   worker threads            one epoll loop each; a connection stays with its worker
  *
@@ -48,6 +50,9 @@ enum {
     NET_IN_BYTES_MAX = 2048 * 1024, /* a request that `run` wants whole may make it grow to this */
     NET_OUT_BYTES_MAX = 256 * 1024, /* answers are sent at the latest when there are so many */
     NET_ADDR_TEXT_BYTES = 128,      /* enough for any address as text */
+    NET_DATAGRAMS = 32,             /* a batch of them */
+    NET_DATAGRAM_BYTES = 64 * 1024, /* more than one can carry */
+    NET_TICK_S = 60,
 };
 
 /* ── what is served ───────────────────────────────────────────────────────────────────────── */
@@ -78,6 +83,28 @@ enum net_rc {
     NET_CLOSE, /* send the answers, then close */
 };
 
+/* One datagram that has come, and its answer. */
+struct net_datagram {
+    struct bytes in; /* a buffer of the worker, until the call returns */
+    struct ip_peer from;
+    struct ip to;
+    bool to_us;     /* `to` is one address of this host, no broadcast or multicast */
+    bool from_us;   /* `from` is an address of this host, loopback included */
+    bool truncated; /* `in` is not all of it */
+    /* The answer, set by the ops: that much of `out`, from there on; 0 bytes: none. It is sent as
+     * one datagram, or as several of `piece_bytes` each, but the last, which may be shorter. */
+    size_t answer_at, answer_bytes;
+    size_t piece_bytes; /* 0: one datagram */
+};
+
+/* A batch of datagrams that have come by one listener. */
+struct net_datagrams {
+    struct net_datagram *item;
+    size_t count;
+    unsigned listener;
+    struct out *out; /* empty; takes the answers, without blobs */
+};
+
 struct net_ops {
     /* Run a batch of requests. `*session` is the connection's own, NULL at first. */
     enum net_rc (*run)(void *worker, void **session, struct net_io *io);
@@ -93,6 +120,8 @@ struct net_ops {
     /* A loop turn begins: nothing of an earlier one is in use. `sleep`: the worker may block. */
     void (*turn)(void *worker, uint32_t now_s);
     void (*sleep)(void *worker);
+    /* Answer a batch of datagrams; only for addresses that have some. */
+    void (*datagrams)(void *worker, struct net_datagrams *batch);
 };
 
 /* ── set-up ───────────────────────────────────────────────────────────────────────────────── */
@@ -102,6 +131,7 @@ struct net_address {
     int32_t port;     /* 0: any free one */
     uint8_t tag;      /* the caller's own: net_listener_tag() tells it */
     enum net_tls_mode tls;
+    bool datagrams; /* UDP, in each worker; else TCP */
 };
 
 struct net_worker_config {
@@ -130,13 +160,14 @@ struct net_config {
     uint32_t requests_per_event; /* then it is another connection's turn */
     uint32_t idle_timeout_s;     /* TCP only; 0: never */
     uint64_t in_bytes_max;       /* read buffers of one worker; 0: no limit */
-    /* Both in the thread of net_run(); may be NULL. */
+    /* All in the thread of net_run(); may be NULL. */
     void (*poked)(void *arg); /* after net_poke() */
+    void (*tick)(void *arg);  /* about every NET_TICK_S; only with datagrams */
     /* A client has come in by that listener. Returns false to close it at once, with *ret_words
      * (NULL: silently; with TLS it always is). */
     bool (*arrive)(void *arg, unsigned listener, const struct ip_peer *peer,
                    const char **ret_words);
-    void *arg; /* of these two */
+    void *arg; /* of these */
 };
 
 struct net;
@@ -175,8 +206,10 @@ struct net_conn_info {
     int fd;
     enum net_state state;
     uint32_t idle_s;                          /* since something arrived; of a listener: 0 */
-    char address[NET_ADDR_TEXT_BYTES];        /* tcp:IP:PORT, tcp6:[IP]:PORT or unix:PATH */
-    char listen_address[NET_ADDR_TEXT_BYTES]; /* empty for a listener itself */
+    bool datagrams;                           /* a socket that takes datagrams; state: WAIT */
+    char address[NET_ADDR_TEXT_BYTES];        /* tcp:IP:PORT, tcp6:[IP]:PORT (or udp, udp6), or
+                                               * unix:PATH */
+    char listen_address[NET_ADDR_TEXT_BYTES]; /* empty for a listener itself, and datagrams */
 };
 
 /* Tell about every listener and connection, ordered by fd. Takes no lock; a connection that comes
@@ -188,6 +221,8 @@ struct net_listener_info {
     int family; /* AF_INET, AF_INET6 or AF_UNIX */
     int port;
     uint8_t tag; /* of its net_address; 0: a unix socket */
+    bool datagrams;
+    struct ip ip; /* bound to; unspecified: all, or a unix socket */
     char address[NET_ADDR_TEXT_BYTES];
 };
 

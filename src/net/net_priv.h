@@ -83,6 +83,28 @@ static inline uint32_t net_silent_s(const struct net_conn *conn, uint32_t now_s)
     return now_s > last_s ? now_s - last_s : 0;
 }
 
+/* A worker's socket for datagrams. */
+struct net_udp {
+    int fd;
+    uint8_t listener;        /* index in net->listeners */
+    _Atomic uint32_t last_s; /* when something arrived, cache time; relaxed, for `stats conns` */
+};
+
+/* This host's addresses, sorted; see own.c. */
+struct net_own {
+    pthread_mutex_t lock;
+    struct ip *ips;
+    size_t count;
+    _Atomic uint32_t number; /* of the table; 0: there has been none */
+};
+struct net_own_copy { /* a worker's */
+    struct ip *ips;
+    size_t count;
+    uint32_t number;
+};
+
+struct net_batch; /* udp.c */
+
 struct net_worker {
     struct net *net;
     void *arg;
@@ -103,6 +125,10 @@ struct net_worker {
     uint8_t *tls_gather; /* small answers become one record here; NULL without TLS */
     size_t tls_gather_cap;
     uint32_t sweep_fd, sweep_s; /* sweep: where it goes on, when it was last */
+    struct net_udp *udp;
+    size_t udp_count;
+    struct net_batch *batch; /* NULL without datagrams */
+    struct net_own_copy own;
     pthread_t thread;
     bool started;
     /* Connections of this worker: the listener adds, the worker subtracts. Relaxed, it only guides
@@ -111,10 +137,11 @@ struct net_worker {
 };
 
 struct net_listener {
-    int fd;
+    int fd; /* of datagrams: the first worker's, and owned by it */
     int family;
     uint8_t tag; /* of its net_address */
     enum net_tls_mode tls;
+    bool datagrams;
 };
 
 struct net {
@@ -134,6 +161,8 @@ struct net {
     atomic_bool poked;  /* release by net_poke(), acquire by the listener's loop */
     atomic_bool paused; /* nothing is accepted for now; read by workers that close a connection */
     uint64_t paused_since_ns;
+    struct net_own own;
+    uint64_t tick_ns; /* the next tick; 0: there are none */
     /* All connections: the listener adds, workers subtract; see net_conn_close(). */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t open_count;
 };
@@ -154,6 +183,7 @@ static inline const struct ip_peer *net_conn_peer(const struct net *net,
 int net_listen_open(struct net *net, char *error);
 void net_listen_close(struct net *net);
 int net_listen_loop(struct net *net);
+void net_mark_set(int fd, uint32_t mark);
 
 /* worker.c */
 int net_worker_init(struct net_worker *worker, struct net *net, unsigned index);
@@ -181,6 +211,27 @@ size_t net_tls_gather_bytes(const struct net_tls *tls);
 void net_tls_close(struct net_conn *conn);
 /* Does the handshake of a secure connection take too long? */
 bool net_tls_is_late(const struct net_conn *conn, uint32_t now_s);
+
+/* What a worker's epoll tells: a connection's address, or one of these, which are odd. */
+#define NET_EVENT_WAKE UINT64_MAX
+static inline uint64_t net_event_of_udp(size_t index)
+{
+    return 2 * index + 1;
+}
+
+/* udp.c */
+/* A socket for each worker. Returns 0, or -errno and then there is none. */
+int net_udp_open(struct net *net, const struct sockaddr *addr, socklen_t len, unsigned listener);
+void net_udp_fini(struct net_worker *worker);
+void net_udp_serve(struct net_worker *worker, struct net_udp *udp);
+
+/* own.c */
+void net_own_init(struct net_own *own);
+void net_own_fini(struct net_own *own);
+/* Ask the kernel again; in one thread at a time. Returns 0 or -errno; then it stays as it was. */
+int net_own_refresh(struct net_own *own);
+void net_own_copy(struct net_own *own, struct net_own_copy *copy);
+bool net_own_has(const struct net_own_copy *copy, const struct ip *ip);
 
 /* addr.c */
 void net_addr_format(const struct sockaddr *addr, socklen_t len, char *ret_text);

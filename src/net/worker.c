@@ -36,7 +36,7 @@ int net_worker_init(struct net_worker *worker, struct net *net, unsigned index)
         return -ENOMEM;
     worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = NET_EVENT_WAKE};
     if (worker->epoll_fd < 0 || worker->wake_fd < 0 ||
         epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, worker->wake_fd, &event) != 0)
         return -errno;
@@ -55,6 +55,7 @@ void net_worker_fini(struct net_worker *worker)
         close(worker->wake_fd);
     if (worker->stats != NULL)
         net_pool_fini(&worker->pool);
+    net_udp_fini(worker);
     free(worker->tls_gather);
     free(worker->held);
     out_fini(&worker->out);
@@ -100,12 +101,21 @@ static void serve_held(struct net_worker *worker)
     }
 }
 
+static void serve_no_conn(struct net_worker *worker, uint64_t event)
+{
+    if (event != NET_EVENT_WAKE) {
+        net_udp_serve(worker, &worker->udp[event / 2]);
+        return;
+    }
+    net_wake_clear(worker->wake_fd);
+    worker->woken = true;
+}
+
 static void serve_event(struct net_worker *worker, const struct epoll_event *event)
 {
     struct net_conn *conn = event->data.ptr;
-    if (conn == NULL) {
-        net_wake_clear(worker->wake_fd);
-        worker->woken = true;
+    if ((event->data.u64 & 1) != 0) {
+        serve_no_conn(worker, event->data.u64);
         return;
     }
     if ((event->events & ~(uint32_t)EPOLLOUT) != 0)

@@ -18,6 +18,7 @@ enum stat_when {
     STAT_WHEN_LRU_MAINTAINER,
     STAT_WHEN_TLS,
     STAT_WHEN_TLS_CACHE,
+    STAT_WHEN_UDP, /* in a group of its own: stat_print_udp() */
 };
 
 struct stat_row {
@@ -138,6 +139,8 @@ static bool is_shown(enum stat_when when, const struct opts *opts,
         return opts->enable_ssl;
     case STAT_WHEN_TLS_CACHE:
         return opts->enable_ssl && opts->ssl_session_cache;
+    case STAT_WHEN_UDP:
+        return false;
     }
     return false;
 }
@@ -175,4 +178,11 @@ void stat_print(struct out *out, const struct opts *opts, const uint64_t sum[STA
         value_print(out, id, sum[id], provider);
         out_put_str(out, "\r\n");
     }
+}
+
+void stat_print_udp(struct out *out, const uint64_t sum[STAT_ID_COUNT])
+{
+    for (enum stat_id id = 0; id < STAT_ID_COUNT; id++)
+        if (rows[id].when == STAT_WHEN_UDP)
+            out_printf(out, "STAT %s %llu\r\n", rows[id].name, (unsigned long long)sum[id]);
 }

@@ -78,6 +78,9 @@ struct stat_provider {
 void stat_print(struct out *out, const struct opts *opts, const uint64_t sum[STAT_ID_COUNT],
                 const struct stat_provider *provider);
 
+/* Append the rows of `stats udp`, likewise. */
+void stat_print_udp(struct out *out, const uint64_t sum[STAT_ID_COUNT]);
+
 /* What `stats settings` shows and the options do not tell, or that has changed since the start. */
 struct stat_settings {
     uint64_t memory_limit_bytes; /* cache_memlimit changes it */

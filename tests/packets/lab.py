@@ -35,7 +35,7 @@ CAPTURE_BYTES = 256 << 20
 BATCH = 512  # packets per sendmmsg
 ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 = 3, 0x0800, 0x86dd
 SOL_PACKET, PACKET_STATISTICS, PACKET_IGNORE_OUTGOING = 263, 6, 23
-SO_RCVBUFFORCE = 33
+SO_RCVBUFFORCE, SO_ATTACH_FILTER, SO_DETACH_FILTER = 33, 26, 27
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -111,7 +111,11 @@ class Msghdr(ctypes.Structure):
     _fields_ = [("name", ctypes.c_void_p), ("name_bytes", ctypes.c_uint32),
                 ("iov", ctypes.POINTER(Iovec)), ("iov_count", ctypes.c_size_t),
                 ("control", ctypes.c_void_p), ("control_bytes", ctypes.c_size_t),
-                ("flags", ctypes.c_int), ("sent", ctypes.c_uint)]
+                ("flags", ctypes.c_int)]
+
+
+class Mmsghdr(ctypes.Structure):
+    _fields_ = [("head", Msghdr), ("sent", ctypes.c_uint)]
 
 
 class Wire:
@@ -138,26 +142,32 @@ class Wire:
     def send_frames(self, frames):
         for start in range(0, len(frames), BATCH):
             part = frames[start:start + BATCH]
-            buffer = ctypes.create_string_buffer(b"".join(part))
-            self.send_buffer(buffer, [len(frame) for frame in part])
+            self.send_batch(Batch(b"".join(part), [len(frame) for frame in part]))
 
-    def send_buffer(self, buffer, lengths):
-        """Frames that lie one behind the other."""
-        vectors, heads = (Iovec * len(lengths))(), (Msghdr * len(lengths))()
-        place = ctypes.addressof(buffer)
-        for i, length in enumerate(lengths):
-            vectors[i] = Iovec(place, length)
-            heads[i].iov = ctypes.pointer(vectors[i])
-            heads[i].iov_count = 1
+    def send_batch(self, batch, count=None):
+        """All of a batch, or its first `count` frames."""
+        sendmmsg_all(self.sock.fileno(), batch.heads, count or len(batch.heads))
+
+
+class Batch:
+    """Frames that lie one behind the other in `buffer`, which may be changed between sends."""
+
+    def __init__(self, data, lengths):
+        self.buffer = ctypes.create_string_buffer(data, len(data))
+        self.vectors, self.heads = (Iovec * len(lengths))(), (Mmsghdr * len(lengths))()
+        place = ctypes.addressof(self.buffer)
+        for vector, head, length in zip(self.vectors, self.heads, lengths):
+            vector.base, vector.bytes = place, length
+            head.head.iov = ctypes.pointer(vector)
+            head.head.iov_count = 1
             place += length
-        sendmmsg_all(self.sock.fileno(), heads)
 
 
-def sendmmsg_all(fd, heads):
+def sendmmsg_all(fd, heads, count):
     done = 0
-    while done < len(heads):
-        sent = libc.sendmmsg(fd, ctypes.byref(heads, done * ctypes.sizeof(Msghdr)),
-                             len(heads) - done, 0)
+    while done < count:
+        sent = libc.sendmmsg(fd, ctypes.byref(heads, done * ctypes.sizeof(Mmsghdr)),
+                             count - done, 0)
         if sent <= 0:
             number = ctypes.get_errno()
             if number == 105:  # ENOBUFS: the queue of the device is full
@@ -198,6 +208,16 @@ class Tap:
         return [p for p in packets if p.kind not in packet.NEIGHBOUR_TYPES or
                 p.protocol != packet.ICMP6]
 
+    def pause(self):
+        """Take nothing until `resume`: for floods, of which the meters tell enough."""
+        program = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # BPF: return 0
+        self.sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER,
+                             struct.pack("HL", 1, ctypes.addressof(program)))
+
+    def resume(self):
+        self.sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+        self.raw()
+
     def lost(self):
         """Packets that did not fit since this was last asked."""
         value = self.sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
@@ -216,6 +236,7 @@ table bridge wire {{
         ip6 nexthdr 0 return
         ether saddr {client} return
         ether saddr {stranger} return
+        udp length 41-65535 counter name in_long
         {rules_in}
     }}
     chain out {{
@@ -225,12 +246,22 @@ table bridge wire {{
         ip6 nexthdr 0 return
         ether daddr {client} return
         ether daddr {stranger} return
+        udp length 41-65535 counter name out_long
         {rules_out}
     }}
 }}
 """
 KINDS = {"udp": "meta l4proto udp", "tcp": "meta l4proto tcp",
          "icmp": "meta l4proto {icmp, ipv6-icmp}"}
+# The attacker's own system neither resets connections nor refuses datagrams.
+MUTE = """
+table inet mute {
+    chain out {
+        type filter hook output priority 0
+        policy drop
+    }
+}
+"""
 LOOP = """
 table inet loop {
     counter loop {
@@ -246,6 +277,7 @@ table inet loop {
 class Meter:
     """Counters of nftables on the bridge, for the server's wire; IP bytes, by direction.
 
+    `in_long` and `out_long` are datagrams of more than a HELLO's 40 bytes, UDP header included.
     What the client and the stranger send or get is not counted: they use the server as it is
     meant.  `loop` counts what the server sends to its own host (in its namespace, for it never
     leaves).
@@ -253,7 +285,7 @@ class Meter:
 
     def __init__(self, lan, server):
         self.lan, self.server = lan, server
-        names = [f"{way}_{kind}" for way in ("in", "out") for kind in [*KINDS, "all"]]
+        names = [f"{way}_{kind}" for way in ("in", "out") for kind in [*KINDS, "all", "long"]]
 
         def rules(way):
             lines = [f"{test} counter name {way}_{kind}" for kind, test in KINDS.items()]
@@ -280,6 +312,16 @@ class Meter:
     def read(self):
         """{"in_udp": (packets, bytes), ...}"""
         return self._counters("list")
+
+    def settle(self, quiet_s=0.1):
+        """Wait until nothing has come out for a while."""
+        before = self.read()["out_all"]
+        while True:
+            time.sleep(quiet_s)
+            now = self.read()["out_all"]
+            if now == before:
+                return
+            before = now
 
 
 # ── the whole ───────────────────────────────────────────────────────────────────────────────────
@@ -328,6 +370,7 @@ class Lab:
         for host, namespace in self.hosts.items():
             self._host(host, namespace)
         self.meter = Meter(self.lan, self.hosts["server"])
+        self.hosts["attacker"].run(["nft", "-f", "-"], MUTE)
         self.attacker = self._keep(Wire(self.hosts["attacker"], "attacker"))
         self.tap = self._keep(Tap(self.lan, "p-server"))
         with self.hosts["server"]:

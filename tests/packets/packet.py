@@ -110,10 +110,10 @@ def parse(data):
     source, target = (str(ipaddress.ip_address(a)) for a in (source, target))
     sport = dport = kind = None
     payload = data[start:length]
-    if protocol in (UDP, TCP):
+    if protocol in (UDP, TCP) and len(payload) >= (UDP_BYTES if protocol == UDP else 20):
         sport, dport = struct.unpack_from("!HH", payload)
         skip = UDP_BYTES if protocol == UDP else (payload[12] >> 4) * 4
         payload = payload[skip:]
-    elif protocol in (ICMP, ICMP6):
+    elif protocol in (ICMP, ICMP6) and payload:
         kind = payload[0]
     return Packet(length, source, target, protocol, sport, dport, payload, kind)

@@ -3,13 +3,16 @@
 
 Target starts the program named by MATTE_SERVER in the namespace `server`, plants keys, and strikes:
 the attacker's packets go out, every packet that comes back is taken, and `Outcome.check` says
-whether an unproven source got more than it sent.  Knows the lab (lab.py) and nothing of pytest.
+whether an unproven source got more than it sent.  Knows the lab (lab.py), and of pytest only how
+to skip.
 """
 
 import collections
 import os
 import re
 import time
+
+import pytest
 
 import harness
 import lab
@@ -28,6 +31,11 @@ COUNTED = re.compile(r"cmd_|get_|touch_|delete_|incr_|decr_|cas_|curr_items|tota
 def open_args(binary=harness.BINARY):
     """Options by which a server is there for other hosts."""
     return () if harness.is_reference(binary) else ("-o", "protected_mode=no")
+
+
+def need_ours():
+    if harness.is_reference(harness.BINARY):
+        pytest.skip("memcached has no such option")
 
 
 class Sources:
@@ -72,6 +80,7 @@ class Outcome:
     def __init__(self, sent, answers, meter, target):
         self.sent, self.answers, self.meter, self.target = sent, answers, meter, target
         self.bytes_in, self.bytes_out = meter["in_all"][1], meter["out_all"][1]
+        self.touched = {}  # counters of lookups and writes that moved: {name: (before, after)}
 
     @property
     def ratio(self):
@@ -86,7 +95,7 @@ class Outcome:
     def check_total(self):
         """Whoever is unproven gets no more than it sent, all together, by the meters."""
         assert self.bytes_in == sum(len(data) for data in self.sent), f"lost on the way: {self}"
-        assert self.bytes_out <= self.bytes_in, str(self)
+        assert self.bytes_out <= self.bytes_in, f"more out than in: {self}"
         assert self.meter["loop"] == (0, 0), f"answers to the own host: {self}"
 
     def check_each(self):
@@ -114,11 +123,12 @@ class Outcome:
         self.check_total()
         self.check_each()
         self.check_secret()
+        assert not self.touched, f"a lookup or a write: {self.touched}"
         return self
 
     def check_silent(self):
         """Nothing at all comes back."""
-        assert self.bytes_out == 0 and not self.answers, str(self)
+        assert self.bytes_out == 0 and not self.answers, f"expected silence: {self}"
         return self.check()
 
 
@@ -181,6 +191,28 @@ class Target:
         """What a lookup or a write would count."""
         return {name: value for name, value in self.conn().stats().items() if COUNTED.match(name)}
 
+    def need_rr(self):
+        if not self.speaks_rr:
+            pytest.skip("knows no return-routable UDP")
+
+    def flood(self, make, count):
+        """`make(first)` gives a lab.Batch of lab.BATCH frames; sent as fast as they are read.
+
+        Returns the round trips of one TCP request per batch, in seconds.
+        """
+        conn, trips, sent = self.conn(), [], 0
+        start = sum(self.lab.udp_counts().values())
+        while sent < count:
+            self.lab.attacker.send_batch(make(sent))
+            sent += lab.BATCH
+            end = time.monotonic() + SETTLE_S
+            while start + sent - sum(self.lab.udp_counts().values()) > 2 * lab.BATCH:
+                assert time.monotonic() < end, f"stopped reading after {sent} datagrams"
+            before = time.monotonic()
+            conn.ask(b"mn\r\n", b"MN\r\n")
+            trips.append(time.monotonic() - before)
+        return trips
+
     # ── attacks ────────────────────────────────────────────────────────────────────────────────
 
     def settle(self, before, count, quiet_s=QUIET_S):
@@ -209,6 +241,8 @@ class Target:
         `arrive`: they are datagrams that reach the server's socket; False where the kernel may
         refuse them.  `untouched`: no counter of lookups or writes may move.
         """
+        if self.conn().get(b"secret") is None:  # an attack that failed took it away
+            self.plant()
         before = self.counters()
         time.sleep(0.002)  # the connection's last acknowledgement
         self.lab.tap.read()
@@ -223,7 +257,9 @@ class Target:
         assert self.lab.tap.lost() == 0, "the tap lost packets"
         outcome = Outcome(packets, answers, self.lab.meter.read(), self)
         if untouched:
-            assert self.counters() == before, "an unproven source caused a lookup or a write"
+            after = self.counters()
+            outcome.touched = {name: (before[name], value) for name, value in after.items()
+                               if value != before[name]}
         return outcome
 
 

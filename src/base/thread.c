@@ -5,7 +5,7 @@
 
 int thread_start(pthread_t *ret_thread, void *(*run)(void *arg), void *arg)
 {
-    static const int spared[] = {SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+    static const int spared[] = {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
     sigset_t blocked, before;
     (void)sigemptyset(&blocked);
     for (size_t i = 0; i < COUNT_OF(spared); i++)

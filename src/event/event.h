@@ -53,18 +53,53 @@ struct event {
 struct event_source; /* one thread's */
 struct events;       /* all of them */
 
-/* Returns 0 or -ENOMEM. Owns: events_free(). */
-MUST_USE int events_new(struct events **ret_events);
-void events_free(struct events *events); /* NULL is fine; frees the sources */
+struct events_config {
+    const char *sinks;        /* the text of -o events; NULL: count only */
+    uint32_t window_s;        /* what is alike in that time is one line */
+    bool all;                 /* lines also about types that are only counted */
+    void (*begin)(void *arg); /* in the thread, before anything else; may be NULL */
+    void *begin_arg;
+};
+
+/* Open the sinks. Returns 0 or -errno with a line in ret_error[EVENTS_ERROR_BYTES].
+ * Owns: events_free(). */
+enum { EVENTS_ERROR_BYTES = 256 };
+MUST_USE int events_new(const struct events_config *config, struct events **ret_events,
+                        char *ret_error);
+/* NULL is fine. Nobody notes any more; what has been noted is told, as far as the sinks take it
+ * within a second. Frees the sources. */
+void events_free(struct events *events);
 /* A source for one more thread. Returns 0 or -ENOMEM. Borrowed from `events`. */
 MUST_USE int event_source_new(struct events *events, struct event_source **ret_source);
 
+/* Start the thread; without sinks there is none to start. Returns 0 or -errno. */
+MUST_USE int events_start(struct events *events);
+/* Have files opened anew, for they were renamed. Any thread, and signal handlers. */
+void events_reopen(struct events *events);
+
 /* Count it and remember it for the next line. NULL: nothing (tests). Some tens of nanoseconds. */
 void event_note(struct event_source *source, const struct event *event);
+/* The same at a time of the caller's, Unix time; for tests. */
+void event_note_at(struct event_source *source, const struct event *event, uint64_t unix_ms);
+
+/* What the thread does, for tests: all that is due at `now_ms` (monotonic; the first window begins
+ * with the first call). Returns when it wants to be called again. */
+uint64_t events_step(struct events *events, uint64_t now_ms);
+
+/* ── seen from outside ────────────────────────────────────────────────────────────────────── */
 
 /* How many there were of each type since the last reset. */
 void events_sum(struct events *events, uint64_t ret_counts[EVENT_TYPE_COUNT]);
 void events_reset(struct events *events);
+
+struct events_sink_info {
+    const char *name;     /* as it was asked for; borrowed from `events` */
+    uint64_t lines, lost; /* since the last reset: written, and not */
+};
+
+/* The n-th sink. Returns false when there are fewer. */
+MUST_USE bool events_sink_get(struct events *events, size_t index,
+                              struct events_sink_info *ret_info);
 
 /* The row's name. */
 const char *event_name(enum event_type type);

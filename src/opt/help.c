@@ -56,6 +56,7 @@ static const char *value_word(const struct opt_row *row)
     case OPT_KIND_CHAR:
         return "C";
     case OPT_KIND_LIST:
+    case OPT_KIND_TEXTS:
         return "LIST";
     case OPT_KIND_TEXT:
         return "NAME";

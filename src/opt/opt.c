@@ -324,7 +324,8 @@ void opt_fini(struct opts *opts)
 {
     for (size_t i = 0; i < opt_row_count; i++) {
         const enum opt_kind kind = opt_rows[i].kind;
-        if (kind == OPT_KIND_TEXT || kind == OPT_KIND_LIST || kind == OPT_KIND_CHOICE)
+        if (kind == OPT_KIND_TEXT || kind == OPT_KIND_LIST || kind == OPT_KIND_TEXTS ||
+            kind == OPT_KIND_CHOICE)
             free(*(char **)(void *)((char *)opts + opt_rows[i].offset));
     }
     *opts = (struct opts){0};

@@ -34,7 +34,8 @@
 #define OPT_CTYPE_SWITCH   bool /* takes no value; "no_" in front: false */
 #define OPT_CTYPE_CHAR     char
 #define OPT_CTYPE_TEXT     char * /* NULL: not given; min..max bytes */
-#define OPT_CTYPE_LIST     char * /* several are joined by commas */
+#define OPT_CTYPE_LIST     char * /* addresses; several are joined by commas */
+#define OPT_CTYPE_TEXTS    char * /* as TEXT; several are joined by + */
 #define OPT_CTYPE_CHOICE   char * /* the default column names all, the first is the default */
 
 enum { OPT_ROWS_MAX = 160 };

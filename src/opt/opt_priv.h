@@ -31,6 +31,7 @@ enum opt_kind {
     OPT_KIND_CHAR,
     OPT_KIND_TEXT,
     OPT_KIND_LIST,
+    OPT_KIND_TEXTS,
     OPT_KIND_CHOICE,
 };
 

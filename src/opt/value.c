@@ -178,6 +178,21 @@ static bool text_set(struct opt_parse *parse, const struct opt_row *row, const c
     return true;
 }
 
+/* The first one replaces the default, the others add to it. */
+static bool text_join(struct opt_parse *parse, const struct opt_row *row, const char *text,
+                      char between)
+{
+    const char *before = *(char **)(void *)((char *)parse->opts + row->offset);
+    if (!parse->opts->given[row - opt_rows] || before == NULL)
+        return text_set(parse, row, text);
+    char *joined;
+    if (asprintf(&joined, "%s%c%s", before, between, text) < 0)
+        return opt_refuse(parse, EX_OSERR, "out of memory");
+    const bool ok = text_set(parse, row, joined);
+    free(joined);
+    return ok;
+}
+
 static bool list_is_valid(const char *text)
 {
     struct bytes rest = bytes_str(text);
@@ -197,16 +212,14 @@ static bool list_set(struct opt_parse *parse, const struct opt_row *row, const c
         return refuse_value(parse, row, text, "is no address",
                             "HOST, HOST:PORT, [IPv6]:PORT, *; several with commas");
     const char *before = *(char **)(void *)((char *)parse->opts + row->offset);
-    if (!parse->opts->given[row - opt_rows] || before == NULL)
-        return text_set(parse, row, text);
-    if (strstr(before, text) != NULL)
+    if (parse->opts->given[row - opt_rows] && before != NULL && strstr(before, text) != NULL)
         return true;
-    char *joined;
-    if (asprintf(&joined, "%s,%s", before, text) < 0)
-        return opt_refuse(parse, EX_OSERR, "out of memory");
-    const bool ok = text_set(parse, row, joined);
-    free(joined);
-    return ok;
+    return text_join(parse, row, text, ',');
+}
+
+static bool texts_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
+{
+    return text_join(parse, row, text, '+');
 }
 
 /* The next of the names in "a|b|c"; false at the end. */
@@ -279,6 +292,8 @@ static bool value_set(struct opt_parse *parse, const struct opt_row *row, const 
         return text_set(parse, row, text);
     case OPT_KIND_LIST:
         return list_set(parse, row, text);
+    case OPT_KIND_TEXTS:
+        return texts_set(parse, row, text);
     case OPT_KIND_CHOICE:
         return choice_set(parse, row, text);
     }
@@ -330,6 +345,7 @@ int opt_value_default(struct opts *opts, const struct opt_row *row)
         return text_store(opts, row, first);
     case OPT_KIND_TEXT:
     case OPT_KIND_LIST:
+    case OPT_KIND_TEXTS:
         return text_store(opts, row, text.len > 0 ? text : bytes_of(NULL, 0));
     case OPT_KIND_PORT:
     case OPT_KIND_COUNT:

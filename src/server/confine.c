@@ -40,17 +40,22 @@
 
 /* ── rules ────────────────────────────────────────────────────────────────────────────────── */
 
-/* With certain options: CLEANER is the listener's thread with -d and -P, SAVER the same with -e,
+/* EVENTS is the thread that feeds the sinks of events, which are files (APPENDER) or unix sockets
+ * and syslog (DIALER); what it may do, the process must be allowed to do as well.
+ * With certain options: CLEANER is the listener's thread with -d and -P, SAVER the same with -e,
  * MAPPER any thread with -e, READER a worker with -Z, for refresh_certs. */
 enum who {
     MAIN = 1,
     WORKER = 2,
     KEEPER = 4,
-    ALL = 7,
+    EVENTS = 128,
+    ALL = MAIN | WORKER | KEEPER | EVENTS,
     CLEANER = 8,
     SAVER = 16,
     MAPPER = 32,
     READER = 64,
+    APPENDER = 256,
+    DIALER = 512,
 };
 
 enum what {
@@ -63,7 +68,8 @@ enum what {
 
 struct rule {
     uint32_t call;
-    uint8_t who, what, arg;
+    uint16_t who;
+    uint8_t what, arg;
     uint32_t mask, value;
 };
 
@@ -81,6 +87,7 @@ struct rule {
     }
 
 #define THREAD_FLAGS (CLONE_VM | CLONE_THREAD | CLONE_SIGHAND)
+#define APPEND_FLAGS ((uint32_t)(O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY))
 #define WRITE_FLAGS  ((uint32_t)(O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND))
 
 static const struct rule rules[] = {
@@ -88,10 +95,10 @@ static const struct rule rules[] = {
     CALL(epoll_pwait, MAIN | WORKER),
     CALL(epoll_pwait2, MAIN | WORKER),
     CALL(recvfrom, MAIN | WORKER),
-    CALL(sendto, MAIN | WORKER),
+    CALL(sendto, MAIN | WORKER | EVENTS),
     CALL(sendmsg, MAIN | WORKER),
     CALL(recvmsg, MAIN | WORKER),
-    CALL(read, MAIN | WORKER),
+    CALL(read, MAIN | WORKER | EVENTS),
     CALL(readv, MAIN | WORKER),
     CALL(write, ALL),
     CALL(writev, ALL),
@@ -102,7 +109,7 @@ static const struct rule rules[] = {
 #endif
     /* connections */
     CALL(epoll_ctl, MAIN | WORKER),
-    CALL(close, MAIN | WORKER),
+    CALL(close, MAIN | WORKER | EVENTS),
     CALL(shutdown, MAIN | WORKER),
     CALL(getsockname, MAIN | WORKER),
     CALL(getpeername, MAIN | WORKER),
@@ -148,7 +155,7 @@ static const struct rule rules[] = {
     /* files that a reload reads; the pid file goes at the end */
     CALL_IF(openat, MAIN | READER, 2, WRITE_FLAGS, 0),
     /* free() looks at /proc/sys/vm/overcommit_memory, and does without it */
-    {__NR_openat, WORKER | KEEPER, FAIL_IF, 2, WRITE_FLAGS, 0},
+    {__NR_openat, WORKER | KEEPER | EVENTS, FAIL_IF, 2, WRITE_FLAGS, 0},
     CALL(fstat, MAIN | READER),
     CALL(newfstatat, MAIN | READER),
     CALL(statx, MAIN | READER),
@@ -156,6 +163,11 @@ static const struct rule rules[] = {
     CALL(pread64, MAIN | READER),
     CALL_IS(fcntl, MAIN | READER, 1, F_GETFL),
     CALL_IS(fcntl, MAIN | READER, 1, F_SETFD),
+    /* sinks of events */
+    CALL(ppoll, EVENTS),
+    CALL_IS(openat, APPENDER, 2, APPEND_FLAGS),
+    CALL_IS(socket, DIALER, 0, AF_UNIX),
+    CALL(connect, DIALER),
     CALL(unlinkat, CLEANER | SAVER),
 #ifdef __NR_unlink
     CALL(unlink, CLEANER | SAVER),
@@ -316,6 +328,17 @@ int confine_check(void)
     return syscall(__NR_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0 ? 0 : -errno;
 }
 
+/* What the sinks of events need. Their names have been read by others: looking for the words may
+ * find too many, in paths, but not too few. */
+static unsigned sinks(const struct opts *opts)
+{
+    if (opts->events == NULL)
+        return 0;
+    const bool file = strstr(opts->events, "file:") != NULL;
+    const bool dialed = strstr(opts->events, "unix:") != NULL || strstr(opts->events, "syslog");
+    return EVENTS | (file ? APPENDER : 0u) | (dialed ? DIALER : 0u);
+}
+
 int confine_process(const struct opts *opts)
 {
     if (!opts->drop_privileges)
@@ -325,7 +348,7 @@ int confine_process(const struct opts *opts)
     (void)sigemptyset(&action.sa_mask);
     if (sigaction(SIGSYS, &action, NULL) != 0)
         return -errno;
-    unsigned who = MAIN;
+    unsigned who = MAIN | sinks(opts);
     if (opts->daemon && opts->pidfile != NULL)
         who |= CLEANER;
     if (opts->memory_file != NULL)
@@ -350,6 +373,11 @@ void confine_worker(const struct opts *opts)
 void confine_keeper(const struct opts *opts)
 {
     thread_confine(opts, KEEPER);
+}
+
+void confine_events(const struct opts *opts)
+{
+    thread_confine(opts, sinks(opts));
 }
 
 #ifdef MATTE_TEST_BUILD

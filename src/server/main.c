@@ -37,6 +37,13 @@ static void on_reload(int signal_number)
     net_poke(atomic_load(&signal_server)->net);
 }
 
+/* logrotate has renamed the files of events. */
+static void on_reopen(int signal_number)
+{
+    (void)signal_number;
+    events_reopen(atomic_load(&signal_server)->events);
+}
+
 static void signal_set(int signal_number, void (*handler)(int signal_number))
 {
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
@@ -52,11 +59,12 @@ static void signals_catch(void)
     signal_set(SIGUSR1, on_stop);
 }
 
-/* From here on they mean this server, and SIGHUP reloads. */
+/* From here on they mean this server; SIGHUP reloads, SIGUSR2 reopens files. */
 static void signals_handle(struct server *server)
 {
     atomic_store(&signal_server, server);
     signal_set(SIGHUP, on_reload);
+    signal_set(SIGUSR2, on_reopen);
 }
 
 /* We are ending already. No handler is running: only this thread takes these (base/thread.h). */
@@ -65,6 +73,7 @@ static void signals_forget(void)
     signal_set(SIGINT, SIG_IGN);
     signal_set(SIGTERM, SIG_IGN);
     signal_set(SIGUSR1, SIG_IGN);
+    signal_set(SIGUSR2, SIG_IGN);
     signal_set(SIGHUP, SIG_IGN);
 }
 
@@ -189,6 +198,7 @@ int main(int argc, char **argv)
         signal_set(SIGPIPE, SIG_IGN);
         signal_set(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error that we report */
         signal_set(SIGHUP, SIG_IGN);  /* until there is something to reload */
+        signal_set(SIGUSR2, SIG_IGN); /* ...or to reopen */
         code = run(&opts);
     } else {
         code = opt_report(&result);

@@ -40,10 +40,26 @@ static int gate_init(struct server *server, char *error)
     return 0;
 }
 
-static int events_init(struct server *server)
+static void events_begin(void *arg)
 {
-    const int rc = events_new(&server->events);
-    return rc != 0 ? rc : event_source_new(server->events, &server->listener_events);
+    const struct server *server = arg;
+    confine_events(server->opts);
+}
+
+static int events_init(struct server *server, char *error)
+{
+    const struct opts *opts = server->opts;
+    const struct events_config config = {
+        .sinks = opts->events,
+        .window_s = opts->events_window_s,
+        .all = opts->events_all,
+        .begin = events_begin,
+        .begin_arg = server,
+    };
+    const int rc = events_new(&config, &server->events, error);
+    if (rc != 0)
+        return rc == -ENOMEM ? rc : -EKEYREJECTED; /* what was asked for cannot be used */
+    return event_source_new(server->events, &server->listener_events);
 }
 
 static int workers_init(struct server *server)
@@ -185,7 +201,7 @@ int server_init(struct server *server, const struct opts *opts, struct net_tls *
     *server = (struct server){.opts = opts, .tls = tls};
     ret_error[0] = '\0';
     cmd_tuning_init(&server->tuning, opts);
-    int rc = events_init(server);
+    int rc = events_init(server, ret_error);
     if (rc == 0)
         rc = gate_init(server, ret_error);
     if (rc == 0)
@@ -218,6 +234,8 @@ int server_run(struct server *server)
         rc = housekeeper_start(&server->keeper, server->store, server->opts);
     if (rc == 0)
         rc = logger_start(server->logger);
+    if (rc == 0)
+        rc = events_start(server->events);
     if (rc != 0)
         return rc;
     server->served = true;
@@ -234,6 +252,7 @@ void server_stop(struct server *server, bool graceful)
 void server_reload(struct server *server)
 {
     log_line(LOG_INFO, "reloading");
+    events_reopen(server->events);
     char gate_error[GATE_ERROR_BYTES];
     if (gate_reload(server->gate, gate_error) != 0)
         log_line(LOG_ERROR, "users and access stay as they were: %s", gate_error);
@@ -251,6 +270,7 @@ void server_fini(struct server *server)
     net_free(server->net); /* joins the workers: we are alone but for the housekeeper */
     net_tls_free(server->tls);
     housekeeper_stop(&server->keeper);
+    events_free(server->events); /* nobody notes any more */
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_fini(&server->workers[i]);
     free(server->workers);
@@ -260,7 +280,6 @@ void server_fini(struct server *server)
     cmd_prefixes_fini(&server->prefixes);
     gate_free(server->gate);
     stat_registry_free(server->stats);
-    events_free(server->events);
     memory_save(server); /* nobody uses it any more */
 #ifdef MATTE_TEST_BUILD
     cmd_debug_fini();

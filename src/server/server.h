@@ -40,8 +40,8 @@ struct server {
 enum { SERVER_ERROR_BYTES = 512 };
 
 /* Build everything and open the sockets. Returns 0 or -errno with a line in
- * ret_error[SERVER_ERROR_BYTES]; -EKEYREJECTED: the credentials cannot be used.
- * Owns: server_free(), also after a failure; `tls` (NULL without -Z), too. */
+ * ret_error[SERVER_ERROR_BYTES]; -EKEYREJECTED: the credentials, or the sinks of events, cannot
+ * be used. Owns: server_free(), also after a failure; `tls` (NULL without -Z), too. */
 MUST_USE int server_init(struct server *server, const struct opts *opts, struct net_tls *tls,
                          char *ret_error);
 /* Serve until server_stop(). Returns 0 or -errno. */

@@ -45,6 +45,11 @@ static uint64_t cache_ns(void)
     return real - start_ns + (uint64_t)atomic_load_explicit(&shift_ns, memory_order_relaxed);
 }
 
+uint64_t clock_mono_ms(void)
+{
+    return clock_mono_ns() / 1000000;
+}
+
 uint32_t clock_now_s(void)
 {
     return (uint32_t)(cache_ns() / 1000000000u) + start_s;

@@ -53,6 +53,13 @@ static enum cmd_rc stats_conns(struct cmd_ctx *ctx, struct proto_request *req, s
     return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_conns);
 }
 
+static enum cmd_rc stats_limits(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
+{
+    (void)req;
+    (void)args;
+    return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_limits);
+}
+
 static enum cmd_rc stats_reset(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
 {
     (void)req;
@@ -191,6 +198,7 @@ static const struct {
     {"settings", stats_settings}, {"cachedump", cmd_stats_cachedump},
     {"conns", stats_conns},       {"items", stats_items},
     {"slabs", stats_slabs},       {"sizes", cmd_stats_sizes},
+    {"limits", stats_limits},
 };
 
 enum cmd_rc cmd_stats(struct cmd_ctx *ctx, struct proto_request *req)

@@ -14,57 +14,58 @@
 #include <stdint.h>
 
 enum {
-    BUCKET_TICK_BITS = 48,
-    BUCKET_MS_SHIFT = 14, /* 16384 ticks in a millisecond: at 64 MB/s, 4 bytes are one */
+    GATE_BUCKET_TICK_BITS = 48,
+    GATE_BUCKET_MS_SHIFT = 14, /* 16384 ticks in a millisecond: at 64 MB/s, 4 bytes are one */
     /* A burst may be as much as this time allows, and what is charged for afterwards may exceed the
      * burst by as much again. */
-    BUCKET_BURST_S_MAX = 3600,
+    GATE_BUCKET_BURST_S_MAX = 3600,
 };
 
-#define BUCKET_TICK_MASK ((UINT64_C(1) << BUCKET_TICK_BITS) - 1)
-#define BUCKET_DEBT_MAX  ((uint64_t)BUCKET_BURST_S_MAX * 1000 << BUCKET_MS_SHIFT)
-#define BUCKET_LEVEL_MAX (2 * BUCKET_DEBT_MAX)
+#define GATE_BUCKET_TICK_MASK ((UINT64_C(1) << GATE_BUCKET_TICK_BITS) - 1)
+#define GATE_BUCKET_DEBT_MAX  ((uint64_t)GATE_BUCKET_BURST_S_MAX * 1000 << GATE_BUCKET_MS_SHIFT)
+#define GATE_BUCKET_LEVEL_MAX (2 * GATE_BUCKET_DEBT_MAX)
 
 /* In the unit that is charged: requests, bytes, connections, failures, challenges. */
 struct gate_rate {
     uint32_t per_s; /* 0: no limit */
-    uint32_t burst; /* what may come at once; 1..BUCKET_BURST_S_MAX * per_s */
+    uint32_t burst; /* what may come at once; 1..GATE_BUCKET_BURST_S_MAX * per_s */
 };
 
-static inline uint64_t bucket_now(uint64_t now_ms)
+static inline uint64_t gate_bucket_now(uint64_t now_ms)
 {
-    return now_ms << BUCKET_MS_SHIFT & BUCKET_TICK_MASK;
+    return now_ms << GATE_BUCKET_MS_SHIFT & GATE_BUCKET_TICK_MASK;
 }
 
 /* The time that `units` take to drain, rounded up, so that nothing is free. At most 2^56. */
-static inline uint64_t bucket_ticks(uint32_t per_s, uint32_t units)
+static inline uint64_t gate_bucket_ticks(uint32_t per_s, uint32_t units)
 {
-    return (units * (UINT64_C(1000) << BUCKET_MS_SHIFT) + per_s - 1) / per_s;
+    return (units * (UINT64_C(1000) << GATE_BUCKET_MS_SHIFT) + per_s - 1) / per_s;
 }
 
 /* What is left at `now` of a bucket that is empty at `empty_at`. */
-static inline uint64_t bucket_level(uint64_t empty_at, uint64_t now)
+static inline uint64_t gate_bucket_level(uint64_t empty_at, uint64_t now)
 {
-    const uint64_t ahead = (empty_at - now) & BUCKET_TICK_MASK;
-    return ahead <= BUCKET_LEVEL_MAX ? ahead : 0;
+    const uint64_t ahead = (empty_at - now) & GATE_BUCKET_TICK_MASK;
+    return ahead <= GATE_BUCKET_LEVEL_MAX ? ahead : 0;
 }
 
 /* Is there room for `ticks`? */
-static inline bool bucket_admits(uint64_t level, uint64_t ticks, uint64_t burst_ticks)
+static inline bool gate_bucket_admits(uint64_t level, uint64_t ticks, uint64_t burst_ticks)
 {
     return level + ticks <= burst_ticks;
 }
 
 /* When a bucket of `level` will be empty after `ticks` more. */
-static inline uint64_t bucket_charge(uint64_t level, uint64_t ticks, uint64_t now)
+static inline uint64_t gate_bucket_charge(uint64_t level, uint64_t ticks, uint64_t now)
 {
     const uint64_t sum = level + ticks;
-    return (now + (sum < BUCKET_LEVEL_MAX ? sum : BUCKET_LEVEL_MAX)) & BUCKET_TICK_MASK;
+    return (now + (sum < GATE_BUCKET_LEVEL_MAX ? sum : GATE_BUCKET_LEVEL_MAX)) &
+           GATE_BUCKET_TICK_MASK;
 }
 
 /* Milliseconds until a bucket of `level` holds no more than the burst, rounded up. */
-static inline uint32_t bucket_wait_ms(uint64_t level, uint64_t burst_ticks)
+static inline uint32_t gate_bucket_wait_ms(uint64_t level, uint64_t burst_ticks)
 {
-    const uint64_t ms_ticks = UINT64_C(1) << BUCKET_MS_SHIFT;
+    const uint64_t ms_ticks = UINT64_C(1) << GATE_BUCKET_MS_SHIFT;
     return level > burst_ticks ? (uint32_t)((level - burst_ticks + ms_ticks - 1) / ms_ticks) : 0;
 }

@@ -16,11 +16,11 @@
  * What is refused writes nothing: a source over its limit costs two reads.
  *
  * Includes: base.  Included by: gate, server.
- * Threads:  any number; a new cell is stored by compare-and-swap, no locks. After LEDGER_TRIES lost
- *           races it gives up and lets through: each lost race is a charge of another thread, so
- *           no more than one in LEDGER_TRIES + 1 goes uncharged, while refusing would punish a
+ * Threads:  any number, no locks: a new cell is stored by compare-and-swap. Who has lost
+ *           GATE_LEDGER_TRIES races is let through: each of them is a charge of another thread, so
+ *           at most one in GATE_LEDGER_TRIES + 1 goes uncharged, while refusing would punish a
  *           source for its neighbours.
- * Memory:   LEDGER_BYTES, mapped by gate_ledger_new() and touched as it is used; no later call
+ * Memory:   GATE_LEDGER_BYTES, mapped by gate_ledger_new() and touched as it is used; no later call
  *           allocates.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
@@ -30,16 +30,23 @@
 #include "gate/bucket.h"
 
 enum {
-    LEDGER_SET_CELLS = CACHE_LINE_BYTES / 8,
-    LEDGER_SETS = 8192, /* of each table: 65536 sources */
-    LEDGER_BYTES = 2 * LEDGER_SETS * CACHE_LINE_BYTES,
-    LEDGER_TRIES = 8,
+    GATE_LEDGER_SET_CELLS = CACHE_LINE_BYTES / 8,
+    GATE_LEDGER_SETS = 8192, /* of each table: 65536 sources */
+    GATE_LEDGER_BYTES = 2 * GATE_LEDGER_SETS * CACHE_LINE_BYTES,
+    GATE_LEDGER_TRIES = 8,
 };
 
-enum ledger_scope { LEDGER_ADDRESS, LEDGER_PREFIX, LEDGER_SCOPES };
+enum gate_ledger_scope { GATE_LEDGER_ADDRESS, GATE_LEDGER_PREFIX, GATE_LEDGER_SCOPES };
+
+/* Below GATE_LEDGER_FITS: the scope that has no room. */
+enum gate_ledger_rc {
+    GATE_LEDGER_ADDRESS_OVER = GATE_LEDGER_ADDRESS,
+    GATE_LEDGER_PREFIX_OVER = GATE_LEDGER_PREFIX,
+    GATE_LEDGER_FITS,
+};
 
 /* One table: whom it counts as one, and what they may. */
-struct ledger_scope_config {
+struct gate_ledger_scope_config {
     struct gate_rate rate;
     uint8_t v4_bits, v6_bits; /* 0..32 and 0..128 */
 };
@@ -48,24 +55,26 @@ struct gate_ledger;
 
 /* Returns 0; -EINVAL: a burst out of range; -ENOMEM, or -errno of the random numbers' source.
  * Owns: gate_ledger_free(). */
-MUST_USE int gate_ledger_new(const struct ledger_scope_config config[LEDGER_SCOPES],
+MUST_USE int gate_ledger_new(const struct gate_ledger_scope_config config[GATE_LEDGER_SCOPES],
                              struct gate_ledger **ret_ledger);
 void gate_ledger_free(struct gate_ledger *ledger); /* NULL is fine */
 
 /* May `source` use `cost` more at `now_ms` (any clock that does not go back)? Charges its address
- * and its prefix, or neither. More than a burst at once never may. Returns false when over. */
-MUST_USE bool gate_ledger_take(struct gate_ledger *ledger, const struct ip *source, uint32_t cost,
-                               uint64_t now_ms);
+ * and its prefix, or neither. More than a burst at once never fits. */
+MUST_USE enum gate_ledger_rc gate_ledger_take(struct gate_ledger *ledger, const struct ip *source,
+                                              uint32_t cost, uint64_t now_ms);
 /* The same question without a charge. */
-MUST_USE bool gate_ledger_look(const struct gate_ledger *ledger, const struct ip *source,
-                               uint32_t cost, uint64_t now_ms);
+MUST_USE enum gate_ledger_rc gate_ledger_look(const struct gate_ledger *ledger,
+                                              const struct ip *source, uint32_t cost,
+                                              uint64_t now_ms);
 /* Charge for what has been used already, over the burst or not. */
 void gate_ledger_charge(struct gate_ledger *ledger, const struct ip *source, uint32_t cost,
                         uint64_t now_ms);
-/* Milliseconds until what `source` was charged for is within the burst again; 0: it is. */
+/* Milliseconds until what `source` was charged for is within the burst again, and which scope takes
+ * that long; 0: it is. */
 uint32_t gate_ledger_wait_ms(const struct gate_ledger *ledger, const struct ip *source,
-                             uint64_t now_ms);
+                             uint64_t now_ms, enum gate_ledger_scope *ret_scope);
 
 /* How many cells hold something. Walks the table. */
-uint32_t gate_ledger_cells(const struct gate_ledger *ledger, enum ledger_scope scope,
+uint32_t gate_ledger_cells(const struct gate_ledger *ledger, enum gate_ledger_scope scope,
                            uint64_t now_ms);

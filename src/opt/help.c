@@ -49,6 +49,9 @@ static const char *value_word(const struct opt_row *row)
         return "MODE";
     case OPT_KIND_SIZE:
         return "SIZE";
+    case OPT_KIND_RATE:
+    case OPT_KIND_RATE_SIZE:
+        return "RATE";
     case OPT_KIND_SIZE_KIB:
         return "KIB";
     case OPT_KIND_SIZE_MIB:

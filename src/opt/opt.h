@@ -21,24 +21,34 @@
 #define OPT_MEMCACHED_VERSION "1.6.45"
 
 /* How the text of an option is read, and the type of its field. */
-#define OPT_CTYPE_PORT     int32_t  /* 0..65535, or -1: any free one */
-#define OPT_CTYPE_COUNT    uint32_t /* decimal */
-#define OPT_CTYPE_OCTAL    uint32_t
-#define OPT_CTYPE_LEVEL    uint32_t /* decimal, 1 without a value; "no_" in front: 0 */
-#define OPT_CTYPE_REPEAT   uint32_t /* takes no value; how often it was given */
-#define OPT_CTYPE_SIZE     uint64_t /* bytes; or with a suffix k, m, g */
-#define OPT_CTYPE_SIZE_KIB uint64_t /* the text is in KiB, the field in bytes */
-#define OPT_CTYPE_SIZE_MIB uint64_t
-#define OPT_CTYPE_REAL     double
-#define OPT_CTYPE_FLAG     bool /* takes no value */
-#define OPT_CTYPE_SWITCH   bool /* takes no value; "no_" in front: false */
-#define OPT_CTYPE_CHAR     char
-#define OPT_CTYPE_TEXT     char * /* NULL: not given; min..max bytes */
-#define OPT_CTYPE_LIST     char * /* addresses; several are joined by commas */
-#define OPT_CTYPE_TEXTS    char * /* as TEXT; several are joined by + */
-#define OPT_CTYPE_CHOICE   char * /* the default column names all, the first is the default */
+#define OPT_CTYPE_PORT      int32_t  /* 0..65535, or -1: any free one */
+#define OPT_CTYPE_COUNT     uint32_t /* decimal */
+#define OPT_CTYPE_OCTAL     uint32_t
+#define OPT_CTYPE_LEVEL     uint32_t /* decimal, 1 without a value; "no_" in front: 0 */
+#define OPT_CTYPE_REPEAT    uint32_t /* takes no value; how often it was given */
+#define OPT_CTYPE_SIZE      uint64_t /* bytes; or with a suffix k, m, g */
+#define OPT_CTYPE_SIZE_KIB  uint64_t /* the text is in KiB, the field in bytes */
+#define OPT_CTYPE_SIZE_MIB  uint64_t
+#define OPT_CTYPE_REAL      double
+#define OPT_CTYPE_RATE      struct opt_rate /* N or N:BURST, per second; 0: off */
+#define OPT_CTYPE_RATE_SIZE struct opt_rate /* likewise; each may have a suffix k, m, g */
+#define OPT_CTYPE_FLAG      bool            /* takes no value */
+#define OPT_CTYPE_SWITCH    bool            /* takes no value; "no_" in front: false */
+#define OPT_CTYPE_CHAR      char
+#define OPT_CTYPE_TEXT      char * /* NULL: not given; min..max bytes */
+#define OPT_CTYPE_LIST      char * /* addresses; several are joined by commas */
+#define OPT_CTYPE_TEXTS     char * /* as TEXT; several are joined by + */
+#define OPT_CTYPE_CHOICE    char * /* the default column names all, the first is the default */
 
-enum { OPT_ROWS_MAX = 160 };
+enum {
+    OPT_ROWS_MAX = 224,
+    OPT_BURST_S_MAX = 3600, /* a burst is at most what the rate allows in this time */
+};
+
+struct opt_rate {
+    uint32_t per_s; /* 0: no limit */
+    uint32_t burst; /* twice as much, unless it was given */
+};
 
 struct opts {
 #define OPT(field, kind, ...) OPT_CTYPE_##kind field;

@@ -148,6 +148,48 @@ static bool number_set(struct opt_parse *parse, const struct opt_row *row, const
     return true;
 }
 
+/* ── rates ────────────────────────────────────────────────────────────────────────────────── */
+
+static bool rate_number_parse(const struct opt_row *row, struct bytes text, uint32_t *ret_value)
+{
+    const uint64_t unit = row->kind == OPT_KIND_RATE_SIZE ? suffix_take(&text) : 1;
+    uint64_t value;
+    if (!num_parse_u64(text, UINT32_MAX / unit, &value))
+        return false;
+    *ret_value = (uint32_t)(value * unit);
+    return true;
+}
+
+static bool rate_parse(const struct opt_row *row, const char *text, struct opt_rate *ret_rate)
+{
+    struct bytes number = bytes_of(text, strcspn(text, ":"));
+    struct opt_rate rate;
+    if (!rate_number_parse(row, number, &rate.per_s))
+        return false;
+    rate.burst = rate.per_s <= UINT32_MAX / 2 ? rate.per_s * 2 : UINT32_MAX;
+    if (text[number.len] == ':' &&
+        !rate_number_parse(row, bytes_str(text + number.len + 1), &rate.burst))
+        return false;
+    *ret_rate = rate;
+    return true;
+}
+
+static bool rate_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
+{
+    struct opt_rate rate;
+    const char *form = row->kind == OPT_KIND_RATE_SIZE
+                           ? "N or N:BURST, in bytes per second and bytes, below 4g, or with k, m, "
+                             "g; 0 is off"
+                           : "N or N:BURST, per second; 0 is off";
+    if (!rate_parse(row, text, &rate))
+        return refuse_value(parse, row, text, "is no rate", form);
+    if (rate.per_s != 0 && (rate.burst == 0 || rate.burst > (uint64_t)rate.per_s * OPT_BURST_S_MAX))
+        return refuse_value(parse, row, text, "has a burst out of range",
+                            "a burst of 1..3600 times the rate");
+    *(struct opt_rate *)(void *)((char *)parse->opts + row->offset) = rate;
+    return true;
+}
+
 /* ── texts ────────────────────────────────────────────────────────────────────────────────── */
 
 /* Replace the text of a field by a copy of `text`; NULL: by nothing. */
@@ -286,6 +328,9 @@ static bool value_set(struct opt_parse *parse, const struct opt_row *row, const 
     case OPT_KIND_SIZE_MIB:
     case OPT_KIND_REAL:
         return number_set(parse, row, text);
+    case OPT_KIND_RATE:
+    case OPT_KIND_RATE_SIZE:
+        return rate_set(parse, row, text);
     case OPT_KIND_CHAR:
         return char_set(parse, row, text);
     case OPT_KIND_TEXT:
@@ -360,6 +405,9 @@ int opt_value_default(struct opts *opts, const struct opt_row *row)
             return -EINVAL;
         number_store(opts, row, value);
         return 0;
+    case OPT_KIND_RATE:
+    case OPT_KIND_RATE_SIZE:
+        return rate_parse(row, row->dflt, field) ? 0 : -EINVAL;
     }
     return -EINVAL;
 }

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gate/limit.h"
 #include "net/tls.h"
 #include "server/confine.h"
 #include "server/server.h"
@@ -143,6 +144,13 @@ static void stats_reset(void *arg)
     struct server *server = arg;
     stat_registry_reset(server->stats);
     store_info_reset(server->store);
+    gate_limits_reset(server->limits);
+}
+
+static void stats_limits(void *arg, struct out *out)
+{
+    const struct server *server = arg;
+    gate_limits_print(server->limits, out, clock_mono_ms());
 }
 
 /* ── stats conns ──────────────────────────────────────────────────────────────────────────── */
@@ -231,6 +239,7 @@ const struct cmd_server_ops admin_ops = {
     .stats_general = stats_general,
     .stats_settings = stats_settings,
     .stats_conns = stats_conns,
+    .stats_limits = stats_limits,
     .stats_reset = stats_reset,
     .stats_sum = stats_sum,
     .memory_set = memory_set,

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "gate/gate.h"
+#include "gate/limit.h"
 #include "net/tls.h"
 #include "server/confine.h"
 
@@ -62,6 +63,16 @@ static int events_init(struct server *server, char *error)
     return event_source_new(server->events, &server->listener_events);
 }
 
+static int limits_init(struct server *server, char *error)
+{
+    const unsigned workers = server->opts->threads;
+    const int rc = gate_limits_new(server->opts, workers + 1, &server->limits, error);
+    if (rc == 0)
+        server->listener_limiter =
+            gate_limiter_of(server->limits, workers, server->listener_events);
+    return rc;
+}
+
 static int workers_init(struct server *server)
 {
     const struct opts *opts = server->opts;
@@ -89,6 +100,7 @@ static int workers_init(struct server *server)
             return rc;
         server->workers[i].index = i;
         server->workers[i].gate = server->gate;
+        server->workers[i].limiter = gate_limiter_of(server->limits, i, model.events);
         server->workers[i].login_required = gate_login_required(server->gate);
         server->net_workers[i] = (struct net_worker_config){
             .arg = &server->workers[i], .stats = model.stats, .log = model.log};
@@ -205,6 +217,8 @@ int server_init(struct server *server, const struct opts *opts, struct net_tls *
     if (rc == 0)
         rc = gate_init(server, ret_error);
     if (rc == 0)
+        rc = limits_init(server, ret_error);
+    if (rc == 0)
         rc = stat_registry_new(&server->stats);
     if (rc == 0)
         rc = watch_init(server);
@@ -279,6 +293,7 @@ void server_fini(struct server *server)
     free(server->hosts);
     cmd_prefixes_fini(&server->prefixes);
     gate_free(server->gate);
+    gate_limits_free(server->limits);
     stat_registry_free(server->stats);
     memory_save(server); /* nobody uses it any more */
 #ifdef MATTE_TEST_BUILD

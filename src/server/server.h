@@ -16,7 +16,9 @@ struct server {
     const struct opts *opts;
     struct store *store;
     struct stat_registry *stats;
-    struct gate *gate; /* who may do what; slots: the workers', then the listener's */
+    struct gate *gate;          /* who may do what; slots: the workers', then the listener's */
+    struct gate_limits *limits; /* likewise by thread */
+    struct gate_limiter *listener_limiter;
     struct logger *logger;
     struct events *events;                /* security events */
     struct event_source *listener_events; /* of the listener's thread, which is the main one */

@@ -18,6 +18,7 @@
 enum { SESSION_BATCH = CMD_BATCH };
 
 struct gate;
+struct gate_limiter;
 
 /* What a connection's note (net_io.note) remembers, also while it has no session. */
 enum {
@@ -34,6 +35,7 @@ struct session_worker {
     enum opt_protocol protocol; /* of listeners that do not say */
     unsigned index;
     struct gate *gate;             /* who may do what */
+    struct gate_limiter *limiter;  /* how much */
     bool login_required;           /* gate_login_required() */
     uint32_t generation;           /* gate_generation(), as of this loop turn */
     uint32_t trace_s, trace_lines; /* -vv: lines printed in that second */

@@ -35,13 +35,13 @@ static void *taker_main(void *arg)
         const uint64_t now_ms = atomic_load(&race->now_ms);
         const uint64_t bits = kit_random(&taker->random);
         const size_t which = bits % SOURCES;
-        if (gate_ledger_take(race->ledger, &race->source[which], 1, now_ms))
+        if (gate_ledger_take(race->ledger, &race->source[which], 1, now_ms) == GATE_LEDGER_FITS)
             atomic_fetch_add(&race->taken[which], 1);
         const uint8_t v4[4] = {1, (uint8_t)(bits >> 8), (uint8_t)(bits >> 16),
                                (uint8_t)(bits >> 24)};
         const struct ip other = ip_of_v4(v4);
-        KIT_CHECK(gate_ledger_take(race->ledger, &other, 1, now_ms) ||
-                      !gate_ledger_look(race->ledger, &other, BURST, now_ms),
+        KIT_CHECK(gate_ledger_take(race->ledger, &other, 1, now_ms) == GATE_LEDGER_FITS ||
+                      gate_ledger_look(race->ledger, &other, BURST, now_ms) != GATE_LEDGER_FITS,
                   "refused, and yet its bucket is empty");
         atomic_fetch_add(&race->calls, 1);
     }
@@ -70,9 +70,9 @@ int main(int argc, char **argv)
     pthread_t threads[THREADS];
     const uint64_t seed = kit_seed_init(argc, argv);
     const uint64_t steps = kit_env_u64("MATTE_LEDGER_STEPS", 2000);
-    const struct ledger_scope_config config[LEDGER_SCOPES] = {
-        [LEDGER_ADDRESS] = {.rate = {RATE, BURST}, .v4_bits = 32, .v6_bits = 128},
-        [LEDGER_PREFIX] = {.rate = {10 * RATE, 10 * BURST}, .v4_bits = 24, .v6_bits = 56},
+    const struct gate_ledger_scope_config config[GATE_LEDGER_SCOPES] = {
+        [GATE_LEDGER_ADDRESS] = {.rate = {RATE, BURST}, .v4_bits = 32, .v6_bits = 128},
+        [GATE_LEDGER_PREFIX] = {.rate = {10 * RATE, 10 * BURST}, .v4_bits = 24, .v6_bits = 56},
     };
     KIT_CHECK(gate_ledger_new(config, &race.ledger) == 0, "ledger");
     for (uint8_t i = 0; i < SOURCES; i++)
@@ -90,7 +90,7 @@ int main(int argc, char **argv)
         printf("source %u: %llu taken, %llu allowed\n", i, (unsigned long long)race.taken[i],
                (unsigned long long)allowed);
         KIT_CHECK(race.taken[i] >= allowed, "source %u got less than its share", i);
-        KIT_CHECK(race.taken[i] <= allowed + allowed / LEDGER_TRIES, "source %u got more", i);
+        KIT_CHECK(race.taken[i] <= allowed + allowed / GATE_LEDGER_TRIES, "source %u got more", i);
     }
     gate_ledger_free(race.ledger);
     return 0;

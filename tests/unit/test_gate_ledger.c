@@ -15,9 +15,9 @@ static struct ip ip_from(const char *text)
 
 static struct gate_ledger *ledger_open(struct gate_rate address, struct gate_rate prefix)
 {
-    const struct ledger_scope_config config[LEDGER_SCOPES] = {
-        [LEDGER_ADDRESS] = {.rate = address, .v4_bits = 32, .v6_bits = 128},
-        [LEDGER_PREFIX] = {.rate = prefix, .v4_bits = 24, .v6_bits = 56},
+    const struct gate_ledger_scope_config config[GATE_LEDGER_SCOPES] = {
+        [GATE_LEDGER_ADDRESS] = {.rate = address, .v4_bits = 32, .v6_bits = 128},
+        [GATE_LEDGER_PREFIX] = {.rate = prefix, .v4_bits = 24, .v6_bits = 56},
     };
     struct gate_ledger *ledger = NULL;
     assert_int_equal(gate_ledger_new(config, &ledger), 0);
@@ -27,7 +27,7 @@ static struct gate_ledger *ledger_open(struct gate_rate address, struct gate_rat
 static bool take(struct gate_ledger *ledger, const char *source, uint32_t cost, uint64_t now_ms)
 {
     const struct ip ip = ip_from(source);
-    return gate_ledger_take(ledger, &ip, cost, now_ms);
+    return gate_ledger_take(ledger, &ip, cost, now_ms) == GATE_LEDGER_FITS;
 }
 
 /* How often `source` may take 1. */
@@ -44,52 +44,55 @@ static unsigned taken(struct gate_ledger *ledger, const char *source, uint64_t n
 static void a_charge_is_the_time_it_takes_to_drain(void **state)
 {
     (void)state;
-    assert_int_equal(bucket_ticks(1000, 1), 1 << BUCKET_MS_SHIFT);
-    assert_int_equal(bucket_ticks(1, 1), UINT64_C(1000) << BUCKET_MS_SHIFT);
-    assert_int_equal(bucket_ticks(UINT32_MAX, 1), 1); /* nothing is free */
-    assert_int_equal(bucket_ticks(UINT32_MAX, 0), 0);
-    assert_int_equal(bucket_ticks(UINT32_MAX, UINT32_MAX), UINT64_C(1000) << BUCKET_MS_SHIFT);
-    assert_true(bucket_ticks(1, UINT32_MAX) < UINT64_C(1) << 56);
+    assert_int_equal(gate_bucket_ticks(1000, 1), 1 << GATE_BUCKET_MS_SHIFT);
+    assert_int_equal(gate_bucket_ticks(1, 1), UINT64_C(1000) << GATE_BUCKET_MS_SHIFT);
+    assert_int_equal(gate_bucket_ticks(UINT32_MAX, 1), 1); /* nothing is free */
+    assert_int_equal(gate_bucket_ticks(UINT32_MAX, 0), 0);
+    assert_int_equal(gate_bucket_ticks(UINT32_MAX, UINT32_MAX), UINT64_C(1000)
+                                                                    << GATE_BUCKET_MS_SHIFT);
+    assert_true(gate_bucket_ticks(1, UINT32_MAX) < UINT64_C(1) << 56);
 }
 
 static void a_level_decays_and_ends(void **state)
 {
     (void)state;
-    const uint64_t now = bucket_now(5000);
-    const uint64_t empty_at = bucket_charge(0, 10 << BUCKET_MS_SHIFT, now);
-    assert_int_equal(bucket_level(empty_at, now), 10 << BUCKET_MS_SHIFT);
-    assert_int_equal(bucket_level(empty_at, bucket_now(5009)), 1 << BUCKET_MS_SHIFT);
-    assert_int_equal(bucket_level(empty_at, bucket_now(5010)), 0);
-    assert_int_equal(bucket_level(empty_at, bucket_now(5011)), 0);
-    assert_int_equal(bucket_level(empty_at, bucket_now(5000 + 86400000ull)), 0);
+    const uint64_t now = gate_bucket_now(5000);
+    const uint64_t empty_at = gate_bucket_charge(0, 10 << GATE_BUCKET_MS_SHIFT, now);
+    assert_int_equal(gate_bucket_level(empty_at, now), 10 << GATE_BUCKET_MS_SHIFT);
+    assert_int_equal(gate_bucket_level(empty_at, gate_bucket_now(5009)), 1 << GATE_BUCKET_MS_SHIFT);
+    assert_int_equal(gate_bucket_level(empty_at, gate_bucket_now(5010)), 0);
+    assert_int_equal(gate_bucket_level(empty_at, gate_bucket_now(5011)), 0);
+    assert_int_equal(gate_bucket_level(empty_at, gate_bucket_now(5000 + 86400000ull)), 0);
 }
 
 static void ticks_wrap_around_unnoticed(void **state)
 {
     (void)state;
-    const uint64_t last_ms = UINT64_C(1) << (BUCKET_TICK_BITS - BUCKET_MS_SHIFT);
+    const uint64_t last_ms = UINT64_C(1) << (GATE_BUCKET_TICK_BITS - GATE_BUCKET_MS_SHIFT);
     const uint64_t empty_at =
-        bucket_charge(0, UINT64_C(7) << BUCKET_MS_SHIFT, bucket_now(last_ms - 2));
-    assert_int_equal(bucket_level(empty_at, bucket_now(last_ms - 2)), 7 << BUCKET_MS_SHIFT);
-    assert_int_equal(bucket_level(empty_at, bucket_now(last_ms + 4)), 1 << BUCKET_MS_SHIFT);
-    assert_int_equal(bucket_level(empty_at, bucket_now(last_ms + 5)), 0);
+        gate_bucket_charge(0, UINT64_C(7) << GATE_BUCKET_MS_SHIFT, gate_bucket_now(last_ms - 2));
+    assert_int_equal(gate_bucket_level(empty_at, gate_bucket_now(last_ms - 2)),
+                     7 << GATE_BUCKET_MS_SHIFT);
+    assert_int_equal(gate_bucket_level(empty_at, gate_bucket_now(last_ms + 4)),
+                     1 << GATE_BUCKET_MS_SHIFT);
+    assert_int_equal(gate_bucket_level(empty_at, gate_bucket_now(last_ms + 5)), 0);
 }
 
 static void a_level_has_an_end(void **state)
 {
     (void)state;
-    const uint64_t now = bucket_now(1);
-    const uint64_t empty_at = bucket_charge(BUCKET_LEVEL_MAX, UINT64_C(1) << 56, now);
-    assert_int_equal(bucket_level(empty_at, now), BUCKET_LEVEL_MAX);
+    const uint64_t now = gate_bucket_now(1);
+    const uint64_t empty_at = gate_bucket_charge(GATE_BUCKET_LEVEL_MAX, UINT64_C(1) << 56, now);
+    assert_int_equal(gate_bucket_level(empty_at, now), GATE_BUCKET_LEVEL_MAX);
 }
 
 static void a_wait_ends_when_the_burst_is_reached(void **state)
 {
     (void)state;
-    assert_int_equal(bucket_wait_ms(100, 100), 0);
-    assert_int_equal(bucket_wait_ms(101, 100), 1);
-    assert_int_equal(bucket_wait_ms((1 << BUCKET_MS_SHIFT) + 100, 100), 1);
-    assert_int_equal(bucket_wait_ms((1 << BUCKET_MS_SHIFT) + 101, 100), 2);
+    assert_int_equal(gate_bucket_wait_ms(100, 100), 0);
+    assert_int_equal(gate_bucket_wait_ms(101, 100), 1);
+    assert_int_equal(gate_bucket_wait_ms((1 << GATE_BUCKET_MS_SHIFT) + 100, 100), 1);
+    assert_int_equal(gate_bucket_wait_ms((1 << GATE_BUCKET_MS_SHIFT) + 101, 100), 2);
 }
 
 /* ── the ledger ───────────────────────────────────────────────────────────────────────────── */
@@ -152,12 +155,12 @@ static void looking_changes_nothing(void **state)
     struct gate_ledger *ledger = ledger_open((struct gate_rate){10, 2}, (struct gate_rate){0, 0});
     const struct ip ip = ip_from("2001:db8::1");
     for (unsigned i = 0; i < 10; i++)
-        assert_true(gate_ledger_look(ledger, &ip, 2, 5));
-    assert_false(gate_ledger_look(ledger, &ip, 3, 5));
-    assert_int_equal(gate_ledger_cells(ledger, LEDGER_ADDRESS, 5), 0);
-    assert_true(gate_ledger_take(ledger, &ip, 1, 5));
-    assert_true(gate_ledger_look(ledger, &ip, 1, 5));
-    assert_false(gate_ledger_look(ledger, &ip, 2, 5));
+        assert_int_equal(gate_ledger_look(ledger, &ip, 2, 5), GATE_LEDGER_FITS);
+    assert_int_equal(gate_ledger_look(ledger, &ip, 3, 5), GATE_LEDGER_ADDRESS_OVER);
+    assert_int_equal(gate_ledger_cells(ledger, GATE_LEDGER_ADDRESS, 5), 0);
+    assert_int_equal(gate_ledger_take(ledger, &ip, 1, 5), GATE_LEDGER_FITS);
+    assert_int_equal(gate_ledger_look(ledger, &ip, 1, 5), GATE_LEDGER_FITS);
+    assert_int_equal(gate_ledger_look(ledger, &ip, 2, 5), GATE_LEDGER_ADDRESS_OVER);
     gate_ledger_free(ledger);
 }
 
@@ -167,19 +170,23 @@ static void a_debt_is_waited_for(void **state)
     struct gate_ledger *ledger =
         ledger_open((struct gate_rate){1000, 500}, (struct gate_rate){2000, 1000});
     const struct ip ip = ip_from("192.0.2.9");
+    enum gate_ledger_scope scope = GATE_LEDGER_SCOPES;
     gate_ledger_charge(ledger, &ip, 500, 0);
-    assert_int_equal(gate_ledger_wait_ms(ledger, &ip, 0), 0);
+    assert_int_equal(gate_ledger_wait_ms(ledger, &ip, 0, &scope), 0);
     gate_ledger_charge(ledger, &ip, 3000, 0);
-    assert_int_equal(gate_ledger_wait_ms(ledger, &ip, 0), 3000);
-    assert_int_equal(gate_ledger_wait_ms(ledger, &ip, 2999), 1);
-    assert_int_equal(gate_ledger_wait_ms(ledger, &ip, 3000), 0);
-    assert_false(gate_ledger_look(ledger, &ip, 1, 3000));
-    assert_true(gate_ledger_look(ledger, &ip, 1, 3001));
+    assert_int_equal(gate_ledger_wait_ms(ledger, &ip, 0, &scope), 3000);
+    assert_int_equal(scope, GATE_LEDGER_ADDRESS);
+    assert_int_equal(gate_ledger_wait_ms(ledger, &ip, 2999, &scope), 1);
+    assert_int_equal(gate_ledger_wait_ms(ledger, &ip, 3000, &scope), 0);
+    assert_int_equal(gate_ledger_look(ledger, &ip, 1, 3000), GATE_LEDGER_ADDRESS_OVER);
+    assert_int_equal(gate_ledger_look(ledger, &ip, 1, 3001), GATE_LEDGER_FITS);
     const struct ip near = ip_from("192.0.2.10"); /* waits for its prefix: 3500 - 1000 at 2000/s */
-    assert_int_equal(gate_ledger_wait_ms(ledger, &near, 0), 1250);
+    assert_int_equal(gate_ledger_wait_ms(ledger, &near, 0, &scope), 1250);
+    assert_int_equal(scope, GATE_LEDGER_PREFIX);
     for (unsigned i = 0; i < 10; i++)
         gate_ledger_charge(ledger, &ip, UINT32_MAX, 4000); /* a debt has an end */
-    assert_int_equal(gate_ledger_wait_ms(ledger, &ip, 4000), BUCKET_BURST_S_MAX * 2 * 1000 - 500);
+    assert_int_equal(gate_ledger_wait_ms(ledger, &ip, 4000, &scope),
+                     GATE_BUCKET_BURST_S_MAX * 2 * 1000 - 500);
     gate_ledger_free(ledger);
 }
 
@@ -195,9 +202,9 @@ static void no_rate_is_no_limit(void **state)
 static void rates_are_checked(void **state)
 {
     (void)state;
-    static const struct gate_rate bad[] = {{1, 0}, {1, BUCKET_BURST_S_MAX + 1}};
+    static const struct gate_rate bad[] = {{1, 0}, {1, GATE_BUCKET_BURST_S_MAX + 1}};
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
-        const struct ledger_scope_config config[LEDGER_SCOPES] = {{.rate = bad[i]}};
+        const struct gate_ledger_scope_config config[GATE_LEDGER_SCOPES] = {{.rate = bad[i]}};
         struct gate_ledger *ledger = NULL;
         assert_int_equal(gate_ledger_new(config, &ledger), -EINVAL);
         assert_null(ledger);
@@ -234,20 +241,20 @@ static void flood(struct gate_rate rate, uint64_t light_every_ms)
     for (uint64_t now_ms = 0; now_ms < end_ms; now_ms++) {
         for (unsigned i = 0; i < PER_MS; i++) {
             const struct ip forged = random_ip(&random);
-            flood_refused += !gate_ledger_take(ledger, &forged, 1, now_ms);
+            flood_refused += gate_ledger_take(ledger, &forged, 1, now_ms) != GATE_LEDGER_FITS;
         }
         for (unsigned i = 0; i < HEAVY_PER_MS; i++)
-            heavy_taken += gate_ledger_take(ledger, &heavy, 1, now_ms);
+            heavy_taken += gate_ledger_take(ledger, &heavy, 1, now_ms) == GATE_LEDGER_FITS;
         if (now_ms % light_every_ms == 0)
-            light_refused += !gate_ledger_take(ledger, &light, 1, now_ms);
+            light_refused += gate_ledger_take(ledger, &light, 1, now_ms) != GATE_LEDGER_FITS;
     }
     assert_int_equal(light_refused, 0);
     assert_int_equal(heavy_taken, rate.burst + (end_ms - 1) * rate.per_s / 1000);
     assert_true(flood_refused < FLOOD / 100000);
-    assert_true(gate_ledger_cells(ledger, LEDGER_ADDRESS, end_ms) <=
-                LEDGER_SETS * LEDGER_SET_CELLS);
+    assert_true(gate_ledger_cells(ledger, GATE_LEDGER_ADDRESS, end_ms) <=
+                GATE_LEDGER_SETS * GATE_LEDGER_SET_CELLS);
     if (!KIT_SANITIZED)
-        assert_true(kit_rss_bytes() - rss_before <= LEDGER_BYTES + KIT_MIB);
+        assert_true(kit_rss_bytes() - rss_before <= GATE_LEDGER_BYTES + KIT_MIB);
     gate_ledger_free(ledger);
 }
 
@@ -266,11 +273,11 @@ static void cells_are_counted(void **state)
         ledger_open((struct gate_rate){10, 20}, (struct gate_rate){10, 20});
     assert_true(take(ledger, "192.0.2.1", 1, 1000));
     assert_true(take(ledger, "192.0.2.2", 2, 1000));
-    assert_int_equal(gate_ledger_cells(ledger, LEDGER_ADDRESS, 1000), 2);
-    assert_int_equal(gate_ledger_cells(ledger, LEDGER_PREFIX, 1000), 1);
-    assert_int_equal(gate_ledger_cells(ledger, LEDGER_ADDRESS, 1100), 1);
-    assert_int_equal(gate_ledger_cells(ledger, LEDGER_PREFIX, 1299), 1);
-    assert_int_equal(gate_ledger_cells(ledger, LEDGER_PREFIX, 1300), 0);
+    assert_int_equal(gate_ledger_cells(ledger, GATE_LEDGER_ADDRESS, 1000), 2);
+    assert_int_equal(gate_ledger_cells(ledger, GATE_LEDGER_PREFIX, 1000), 1);
+    assert_int_equal(gate_ledger_cells(ledger, GATE_LEDGER_ADDRESS, 1100), 1);
+    assert_int_equal(gate_ledger_cells(ledger, GATE_LEDGER_PREFIX, 1299), 1);
+    assert_int_equal(gate_ledger_cells(ledger, GATE_LEDGER_PREFIX, 1300), 0);
     gate_ledger_free(ledger);
 }
 

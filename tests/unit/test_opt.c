@@ -117,6 +117,19 @@ static void subs(void **state)
 {
     (void)state;
     NUMBER("-o idle_timeout=5", idle_timeout_s, 5);
+    NUMBER("", limit_requests.per_s, 0);
+    NUMBER("-o limit_requests=100", limit_requests.per_s, 100);
+    NUMBER("-o limit_requests=100", limit_requests.burst, 200);
+    NUMBER("-o limit_requests=100:7", limit_requests.burst, 7);
+    NUMBER("-o limit_requests=1:3600", limit_requests.burst, 3600);
+    NUMBER("-o limit_requests=4294967295", limit_requests.burst, UINT32_MAX);
+    NUMBER("-o limit_bytes=8m", limit_bytes.per_s, 8 << 20);
+    NUMBER("-o limit_bytes=8M:1g", limit_bytes.burst, 1 << 30);
+    NUMBER("-o limit_bytes=3g", limit_bytes.burst, UINT32_MAX);
+    NUMBER("-o limit_logins=0", limit_logins.per_s, 0);
+    NUMBER("", limit_logins.burst, 20);
+    NUMBER("-o limit_dry_run", limit_dry_run, true);
+    NUMBER("-o limit_prefix_v4=0", limit_prefix_v4, 0);
     NUMBER("-o idle_timeout=5,track_sizes", track_sizes, true);
     NUMBER("-oidle_timeout=5", idle_timeout_s, 5);
     NUMBER("--extended=idle_timeout=5", idle_timeout_s, 5);
@@ -216,6 +229,25 @@ static const struct {
     {"-N 5", 64, "-N, --napi-ids: 5 queues are more than worker threads (-t); allowed: 1..4"},
     {"-t 0", 1, "-t, --threads: '0' is out of range; allowed: 1..1024"},
     {"-f 1", 1, "-f, --slab-growth-factor: '1' is out of range; allowed: 1.0001..1000000"},
+    {"-o limit_requests=", 1,
+     "-o limit_requests: '' is no rate; allowed: N or N:BURST, per second; 0 is off"},
+    {"-o limit_requests=1:", 1,
+     "-o limit_requests: '1:' is no rate; allowed: N or N:BURST, per second; 0 is off"},
+    {"-o limit_requests=1:2:3", 1,
+     "-o limit_requests: '1:2:3' is no rate; allowed: N or N:BURST, per second; 0 is off"},
+    {"-o limit_requests=4294967296", 1,
+     "-o limit_requests: '4294967296' is no rate; allowed: N or N:BURST, per second; 0 is off"},
+    {"-o limit_requests=1k", 1,
+     "-o limit_requests: '1k' is no rate; allowed: N or N:BURST, per second; 0 is off"},
+    {"-o limit_requests=1:0", 1,
+     "-o limit_requests: '1:0' has a burst out of range; allowed: a burst of 1..3600 times the "
+     "rate"},
+    {"-o limit_requests=1:3601", 1,
+     "-o limit_requests: '1:3601' has a burst out of range; allowed: a burst of 1..3600 times the "
+     "rate"},
+    {"-o limit_bytes=4g", 1,
+     "-o limit_bytes: '4g' is no rate; allowed: N or N:BURST, in bytes per second and bytes, below "
+     "4g, or with k, m, g; 0 is off"},
     {"-f nan", 1, "-f, --slab-growth-factor: 'nan' is not a number; allowed: 1.0001..1000000"},
     {"-D ab", 1, "-D: 'ab' is not one character; allowed: one character"},
     {"-B udp", 64, "-B, --protocol: 'udp' is unknown; allowed: auto|ascii|binary"},

@@ -28,7 +28,9 @@ static int scene_try(struct scene *scene, const char *subs, char *error)
     opt_parse(&scene->opts, COUNT_OF(argv), argv, &result);
     assert_string_equal(result.text, "");
     scene->opts.udp_port = 1;
-    assert_int_equal(events_new(&scene->events), 0);
+    const struct events_config config = {.window_s = 10};
+    char events_error[EVENTS_ERROR_BYTES];
+    assert_int_equal(events_new(&config, &scene->events, events_error), 0);
     assert_int_equal(event_source_new(scene->events, &scene->source), 0);
     return gate_limits_new(&scene->opts, 2, &scene->limits, error);
 }

@@ -19,6 +19,16 @@ void cli_error(const char *format, ...)
     va_end(args);
 }
 
+const char *cli_server_word(const struct cli_args *args)
+{
+    if (args->word_count == 0)
+        return args->server;
+    if ((args->given & CLI_SERVER) == 0)
+        return args->words[0];
+    cli_error("the server is named twice: %s and %s", args->server, args->words[0]);
+    return NULL;
+}
+
 static int no_subcommand(const char *name)
 {
     cli_error("there is no subcommand '%s'; `matte --help` lists them", name);

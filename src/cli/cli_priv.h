@@ -14,3 +14,7 @@
 /* Print "matte: ..." on stderr. Bytes of a server among the arguments must be made printable
  * before (cli/text.h). */
 void cli_error(const char *format, ...) PRINTF_LIKE(1, 2);
+
+/* The server of a subcommand that takes its address as a word as well as by --server; NULL after an
+ * error line when it is named twice. */
+const char *cli_server_word(const struct cli_args *args);

@@ -116,13 +116,26 @@ static enum cli_conn_rc tls_wait(struct cli_conn *conn, int result)
     return tls_bad(conn);
 }
 
+static int on_client_certificate(SSL *tls, X509 **certificate, EVP_PKEY **key)
+{
+    (void)certificate;
+    (void)key;
+    struct cli_conn *conn = SSL_get_app_data(tls);
+    conn->tls_wants_certificate = true;
+    return 0; /* we have none */
+}
+
 static bool tls_prepare(struct cli_conn *conn, const struct cli_tls *how)
 {
     conn->tls_ctx = SSL_CTX_new(TLS_client_method());
     if (conn->tls_ctx == NULL)
         return false;
     SSL_CTX_set_options(conn->tls_ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_client_cert_cb(conn->tls_ctx, how->on_client_certificate);
+    SSL_CTX_set_client_cert_cb(conn->tls_ctx, on_client_certificate);
+    if (how->old) {
+        SSL_CTX_set_security_level(conn->tls_ctx, 0);
+        (void)SSL_CTX_set_min_proto_version(conn->tls_ctx, TLS1_VERSION);
+    }
     SSL_CTX_set_verify(conn->tls_ctx, how->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     const bool loaded = how->ca_file != NULL
                             ? SSL_CTX_load_verify_file(conn->tls_ctx, how->ca_file) == 1
@@ -132,6 +145,7 @@ static bool tls_prepare(struct cli_conn *conn, const struct cli_tls *how)
     conn->tls = SSL_new(conn->tls_ctx);
     if (conn->tls == NULL || SSL_set_fd(conn->tls, conn->fd) != 1)
         return false;
+    SSL_set_app_data(conn->tls, conn);
     if (how->name == NULL)
         return true;
     /* An address is looked for among the certificate's addresses, and not sent as a name. */

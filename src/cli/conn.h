@@ -28,15 +28,16 @@ struct cli_conn {
     size_t start, end, cap, buffer_max;
     SSL_CTX *tls_ctx;
     SSL *tls;
+    bool tls_wants_certificate; /* the server asked for one of ours */
     char tls_error[160];
 };
 
 /* How a handshake is done. */
 struct cli_tls {
-    const char *name;    /* the server's; NULL: an address that `ip` holds, or none */
+    const char *name;    /* the server's, or its address; NULL: none to compare */
     const char *ca_file; /* NULL: the system's */
     bool verify;
-    int (*on_client_certificate)(SSL *tls, X509 **certificate, EVP_PKEY **key);
+    bool old; /* talk to servers whose TLS is too old to be safe, too */
 };
 
 /* Each step that waits ends `timeout_ms` from here. */

@@ -24,12 +24,9 @@ static void print(const struct cli_link *link, const struct cli_reply *reply, ui
 int cli_ping(const struct cli_args *args)
 {
     struct cli_args copy = *args;
-    if (args->word_count == 1)
-        copy.server = args->words[0];
-    if (args->word_count == 1 && (args->given & CLI_SERVER) != 0) {
-        cli_error("ping: the server is named twice");
+    copy.server = cli_server_word(args);
+    if (copy.server == NULL)
         return CLI_USAGE;
-    }
     struct cli_link link;
     struct cli_reply reply;
     enum cli_exit code = cli_link_open(&link, &copy);

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,10 +31,12 @@ enum {
 /* All that is read from files, as one. */
 struct rules {
     struct gate_users *users;
+    struct gate_access *access; /* NULL: there is none */
 };
 
 struct slot {
     _Alignas(CACHE_LINE_BYTES) _Atomic(struct rules *) reads; /* NULL: nothing */
+    char text[GATE_RULE_TEXT_BYTES];                          /* see gate_explain() */
 };
 
 struct gate {
@@ -42,6 +45,10 @@ struct gate {
     _Atomic(struct rules *) rules;
     _Atomic uint32_t generation; /* of the rules; relaxed: see gate_generation() */
     struct slot *slots;
+    struct gate_listener *listeners;
+    size_t listener_count;
+    bool listening;       /* gate_listeners_set() */
+    pthread_mutex_t look; /* held while somebody looks at rules at leisure, or frees them */
 };
 
 /* ── files ────────────────────────────────────────────────────────────────────────────────── */
@@ -131,12 +138,97 @@ static int file_add(struct gate_users *users, const char *path, char *ret_error)
     return rc;
 }
 
+/* ── the access list ──────────────────────────────────────────────────────────────────────── */
+
+bool gate_has_access(const struct gate *gate)
+{
+    const struct gate_config *config = &gate->config;
+    return config->deny != NULL || config->allow != NULL || config->access_file != NULL;
+}
+
+static int mistake_describe(const char *where, const struct gate_mistake *mistake, int rc,
+                            char *ret_error)
+{
+    if (rc != -EINVAL)
+        return rc;
+    int len = snprintf(ret_error, GATE_ERROR_BYTES, "malformed rule in %.200s", where);
+    if (mistake->line > 0)
+        len += snprintf(ret_error + len, GATE_ERROR_BYTES - (size_t)len, ", line %zu, column %zu",
+                        mistake->line, mistake->column);
+    (void)snprintf(ret_error + len, GATE_ERROR_BYTES - (size_t)len, ": %s", mistake->what);
+    return rc;
+}
+
+static int access_add_file(struct gate_access *access, const char *path, char *ret_error)
+{
+    struct text text = {0};
+    int rc = file_read(path, &text);
+    if (rc != 0) {
+        (void)snprintf(ret_error, GATE_ERROR_BYTES, "could not open %.300s for reading rules: %s",
+                       path, strerror(-rc));
+        return rc;
+    }
+    struct gate_mistake mistake;
+    rc = gate_access_add(access, GATE_SOURCE_FILE, bytes_of(text.ptr, text.len), &mistake);
+    text_free(&text);
+    return mistake_describe(path, &mistake, rc, ret_error);
+}
+
+static int access_add_option(struct gate_access *access, enum gate_source source, const char *text,
+                             char *ret_error)
+{
+    struct gate_mistake mistake;
+    const int rc = gate_access_add(access, source, bytes_str(text), &mistake);
+    mistake.line = rc != 0 ? 1 : 0;
+    return mistake_describe(source == GATE_SOURCE_ALLOW ? "-o allow" : "-o deny", &mistake, rc,
+                            ret_error);
+}
+
+static int access_seal(const struct gate *gate, struct gate_access *access, char *ret_error)
+{
+    const char *path = gate->config.access_file;
+    struct gate_mistake mistake = {0};
+    const int rc = gate_access_seal(access, gate->listeners, gate->listener_count, &mistake);
+    return mistake_describe(path != NULL ? path : "-o allow and deny", &mistake, rc, ret_error);
+}
+
+/* Read all of it; rules that are used before anybody listens are sealed later. */
+static int access_fill(struct gate_access *access, const struct gate *gate, char *ret_error)
+{
+    const struct gate_config *config = &gate->config;
+    int rc = 0;
+    if (config->deny != NULL)
+        rc = access_add_option(access, GATE_SOURCE_DENY, config->deny, ret_error);
+    if (rc == 0 && config->allow != NULL)
+        rc = access_add_option(access, GATE_SOURCE_ALLOW, config->allow, ret_error);
+    if (rc == 0 && config->access_file != NULL)
+        rc = access_add_file(access, config->access_file, ret_error);
+    return rc == 0 && gate->listening ? access_seal(gate, access, ret_error) : rc;
+}
+
+int gate_listeners_set(struct gate *gate, const struct gate_listener *listeners, size_t count,
+                       char *ret_error)
+{
+    (void)snprintf(ret_error, GATE_ERROR_BYTES, "out of memory");
+    gate->listeners = calloc(count + 1, sizeof(*listeners));
+    if (gate->listeners == NULL)
+        return -ENOMEM;
+    if (count > 0)
+        memcpy(gate->listeners, listeners, count * sizeof(*listeners));
+    gate->listener_count = count;
+    gate->listening = true;
+    const struct rules *rules = atomic_load_explicit(&gate->rules, memory_order_relaxed);
+    return rules->access != NULL ? access_seal(gate, rules->access, ret_error) : 0;
+}
+
 /* ── rules ────────────────────────────────────────────────────────────────────────────────── */
 
 static void rules_free(struct rules *rules)
 {
-    if (rules != NULL)
+    if (rules != NULL) {
         gate_users_free(rules->users);
+        gate_access_free(rules->access);
+    }
     free(rules);
 }
 
@@ -164,8 +256,12 @@ static int rules_new(const struct gate *gate, struct rules **ret_rules, char *re
     (void)snprintf(ret_error, GATE_ERROR_BYTES, "out of memory");
     struct rules *rules = calloc(1, sizeof(*rules));
     int rc = rules != NULL ? gate_users_new(gate->key, &rules->users) : -ENOMEM;
+    if (rc == 0 && gate_has_access(gate))
+        rc = gate_access_new(gate->config.slots, &rules->access);
     if (rc == 0)
         rc = users_fill(rules->users, gate, ret_error);
+    if (rc == 0 && rules->access != NULL)
+        rc = access_fill(rules->access, gate, ret_error);
     if (rc == 0)
         *ret_rules = rules;
     else
@@ -186,6 +282,7 @@ int gate_reload(struct gate *gate, char *ret_error)
     const int rc = rules_new(gate, &rules, ret_error);
     if (rc != 0)
         return rc;
+    (void)pthread_mutex_lock(&gate->look);
     struct rules *old = atomic_exchange(&gate->rules, rules);
     generation_raise(gate);
     for (unsigned i = 0; old != NULL && i < gate->config.slots; i++) {
@@ -194,6 +291,7 @@ int gate_reload(struct gate *gate, char *ret_error)
             spin_wait(&rounds);
     }
     rules_free(old);
+    (void)pthread_mutex_unlock(&gate->look);
     return 0;
 }
 
@@ -252,16 +350,125 @@ bool gate_user_may_touch(struct gate *gate, unsigned slot, uint16_t user,
     return true;
 }
 
+/* Is this peer one that protected mode keeps out? */
+static bool protects(const struct gate *gate, unsigned listener, const struct ip_peer *peer)
+{
+    if (!gate->config.protect || gate_login_required(gate) || gate_has_access(gate))
+        return false;
+    if (peer->family == IP_LOCAL || ip_is_loopback(&peer->ip))
+        return false;
+    return listener >= gate->listener_count || !gate->listeners[listener].certified;
+}
+
 uint8_t gate_address_classes(struct gate *gate, unsigned slot, unsigned listener,
                              const struct ip_peer *peer)
 {
-    (void)gate, (void)slot, (void)listener, (void)peer;
-    return GATE_ALL;
+    if (!gate_has_access(gate))
+        return protects(gate, listener, peer) ? 0 : GATE_ALL;
+    const struct rules *rules = rules_open(gate, slot);
+    const uint8_t classes = gate_access_ask(rules->access, slot, listener, peer);
+    rules_close(gate, slot);
+    return classes;
 }
+
+enum gate_verdict gate_admit(struct gate *gate, unsigned slot, unsigned listener,
+                             const struct ip_peer *peer)
+{
+    if (!gate_has_access(gate))
+        return protects(gate, listener, peer) ? GATE_PROTECTED : GATE_WELCOME;
+    const struct rules *rules = rules_open(gate, slot);
+    const bool welcome = gate_access_look(rules->access, listener, peer) != 0 ||
+                         gate_access_ask(rules->access, slot, listener, peer) != 0;
+    rules_close(gate, slot);
+    return welcome ? GATE_WELCOME : GATE_DENIED;
+}
+
+const char *gate_explain(struct gate *gate, unsigned slot, unsigned listener,
+                         const struct ip_peer *peer, uint8_t classes)
+{
+    if (!gate_has_access(gate))
+        return "protected mode";
+    const struct rules *rules = rules_open(gate, slot);
+    gate_access_explain(rules->access, listener, peer, classes, gate->slots[slot].text);
+    rules_close(gate, slot);
+    return gate->slots[slot].text;
+}
+
+uint16_t gate_listener_port(const struct gate *gate, unsigned listener)
+{
+    return listener < gate->listener_count ? gate->listeners[listener].port : 0;
+}
+
+/* ── seen from outside ────────────────────────────────────────────────────────────────────── */
 
 size_t gate_user_count(const struct gate *gate)
 {
     return gate_users_count(atomic_load_explicit(&gate->rules, memory_order_relaxed)->users);
+}
+
+static const struct gate_access *access_now(const struct gate *gate)
+{
+    return atomic_load_explicit(&gate->rules, memory_order_relaxed)->access;
+}
+
+size_t gate_rule_count(const struct gate *gate)
+{
+    const struct gate_access *access = access_now(gate);
+    return access != NULL ? gate_access_count(access) : 0;
+}
+
+/* `line 7` of the file, `allow 2`: the second prefix of -o allow. */
+static void place_format(struct gate_place place, char *dst, size_t cap)
+{
+    static const char *const words[] = {
+        [GATE_SOURCE_FILE] = "line", [GATE_SOURCE_ALLOW] = "allow", [GATE_SOURCE_DENY] = "deny"};
+    (void)snprintf(dst, cap, "%s:%u", words[place.source], place.line);
+}
+
+void gate_dead_each(const struct gate *gate, size_t max, void (*each)(const char *line))
+{
+    const struct gate_access *access = access_now(gate);
+    const size_t count = gate_rule_count(gate);
+    for (size_t i = 0, told = 0; i < count && told < max; i++) {
+        struct gate_rule_info info;
+        gate_access_get(access, i, &info);
+        if (!info.dead)
+            continue;
+        char line[2 * GATE_RULE_TEXT_BYTES], place[24], killer[24];
+        place_format(info.place, place, sizeof(place));
+        place_format(info.killer, killer, sizeof(killer));
+        (void)snprintf(line, sizeof(line),
+                       "access rule %s never matches, for %s and others before it match first: %s",
+                       place, killer, info.text);
+        each(line);
+        told++;
+    }
+}
+
+static void rule_print(struct out *out, const struct gate_rule_info *info)
+{
+    char place[24];
+    place_format(info->place, place, sizeof(place));
+    out_printf(out, "STAT %s %llu %s\r\n", place, (unsigned long long)info->hits, info->text);
+}
+
+void gate_print(struct gate *gate, struct out *out)
+{
+    (void)pthread_mutex_lock(&gate->look);
+    const struct gate_access *access = access_now(gate);
+    const size_t count = access != NULL ? gate_access_count(access) : 0;
+    out_printf(out, "STAT protected_mode %s\r\n", gate->config.protect ? "yes" : "no");
+    out_printf(out, "STAT access_list %s\r\n", access != NULL ? "yes" : "no");
+    out_printf(out, "STAT rules %zu\r\n", count);
+    for (size_t i = 0; i < count; i++) {
+        struct gate_rule_info info;
+        gate_access_get(access, i, &info);
+        rule_print(out, &info);
+    }
+    if (access != NULL)
+        out_printf(out, "STAT default %llu deny all\r\n",
+                   (unsigned long long)gate_access_default_hits(access));
+    (void)pthread_mutex_unlock(&gate->look);
 }
 
 /* ── life ─────────────────────────────────────────────────────────────────────────────────── */
@@ -291,6 +498,7 @@ int gate_new(const struct gate_config *config, struct gate **ret_gate, char *ret
         return -ENOMEM;
     }
     gate->config = *config;
+    (void)pthread_mutex_init(&gate->look, NULL);
     atomic_init(&gate->rules, NULL);
     atomic_init(&gate->generation, 0);
     const int rc = gate_init(gate, ret_error);
@@ -307,6 +515,8 @@ void gate_free(struct gate *gate)
         return;
     rules_free(atomic_load_explicit(&gate->rules, memory_order_relaxed));
     free(gate->slots);
+    free(gate->listeners);
+    (void)pthread_mutex_destroy(&gate->look);
     explicit_bzero(gate, sizeof(*gate));
     free(gate);
 }

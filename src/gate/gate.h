@@ -17,6 +17,8 @@
 #include "base/attr.h"
 #include "base/bytes.h"
 #include "base/ip.h"
+#include "base/out.h"
+#include "gate/access.h"
 #include "gate/class.h"
 
 struct gate;
@@ -24,8 +26,13 @@ struct gate;
 enum { GATE_ERROR_BYTES = 512, GATE_GENERATION_MAX = 2047 };
 
 struct gate_config {
-    const char *files[2]; /* of users, see gate/users.h; NULL: none. Borrowed. */
-    unsigned slots;       /* how many threads ask */
+    const char *files[2];     /* of users, see gate/users.h; NULL: none. Borrowed, as all texts. */
+    unsigned slots;           /* how many threads ask */
+    const char *deny, *allow; /* the access list: prefixes denied, then prefixes allowed, then... */
+    const char *access_file;  /* ...this file, see gate/access.h. NULL: none of it */
+    /* Protected mode: without users and access list, only clients of this machine come in, and
+     * those who have shown a certificate. */
+    bool protect;
 };
 
 /* Read the files. Without a file of users nobody has to log in. Returns 0, or -errno with a line
@@ -34,6 +41,10 @@ struct gate_config {
 MUST_USE int gate_new(const struct gate_config *config, struct gate **ret_gate, char *ret_error);
 /* Overwrites what it held. NULL is fine. */
 void gate_free(struct gate *gate);
+/* Before the first question about an address: what clients come in by, as those questions number
+ * it. Returns as gate_new(). */
+MUST_USE int gate_listeners_set(struct gate *gate, const struct gate_listener *listeners,
+                                size_t count, char *ret_error);
 
 /* Read the files again. Returns as gate_new(); after a failure the rules are those of before. Waits
  * for questions under way, which take microseconds. */
@@ -63,9 +74,35 @@ MUST_USE bool gate_user_may_touch(struct gate *gate, unsigned slot, uint16_t use
                                   const struct proto_request *req);
 
 /* What a client at this address may do that came in by this listener (net_io.listener): classes; 0:
- * nothing at all. */
+ * nothing at all. To be asked once per connection or datagram: it counts hits of rules. */
 MUST_USE uint8_t gate_address_classes(struct gate *gate, unsigned slot, unsigned listener,
                                       const struct ip_peer *peer);
 
-/* Number of users. In the thread that reloads. */
+enum gate_verdict {
+    GATE_WELCOME,
+    GATE_PROTECTED, /* refused by protected mode */
+    GATE_DENIED,    /* by the access list */
+};
+
+/* May it come in at all? Counts hits only when it may not, for then nobody asks again. */
+MUST_USE enum gate_verdict gate_admit(struct gate *gate, unsigned slot, unsigned listener,
+                                      const struct ip_peer *peer);
+
+/* Why an address was refused one of these classes, for security events: a rule of the list, or
+ * "protected mode". Borrowed until the slot's next call. */
+const char *gate_explain(struct gate *gate, unsigned slot, unsigned listener,
+                         const struct ip_peer *peer, uint8_t classes);
+/* 0: a unix socket. */
+uint16_t gate_listener_port(const struct gate *gate, unsigned listener);
+
+/* ── seen from outside ────────────────────────────────────────────────────────────────────── */
+
+/* Number of users, and of rules for addresses. In the thread that reloads. */
 size_t gate_user_count(const struct gate *gate);
+size_t gate_rule_count(const struct gate *gate);
+/* Is there an access list, be it empty? */
+bool gate_has_access(const struct gate *gate);
+/* Tell of each rule that can never decide, up to `max`, as a line without its end. Likewise. */
+void gate_dead_each(const struct gate *gate, size_t max, void (*each)(const char *line));
+/* `stats access`: the rules with their hits since they were read. Any thread; a reload waits. */
+void gate_print(struct gate *gate, struct out *out);

@@ -77,9 +77,10 @@ static bool port_reflects(uint16_t port)
 static bool answer_shaped(struct bytes payload)
 {
     static const char words[][8] = {
-        "VALUE", "END",  "STORED",  "STAT",   "ERROR", "CLIENT_", "SERVER_", "HD",
-        "VA",    "EN",   "NOT_",    "NS",     "NF",    "EX",      "ME ",     "MN",
-        "OK",    "BUSY", "DELETED", "TOUCHE", "RESET", "VERSION", "BADCLA",
+        "VALUE",   "END",    "STORED",  "STAT",  "ERROR",   "CLIENT_", "SERVER_",
+        "HD",      "VA",     "EN",      "NOT_",  "NS",      "NF",      "EX",
+        "ME ",     "MN",     "OK",      "BUSY",  "DELETED", "TOUCHE",  "RESET",
+        "VERSION", "BADCLA", "MEMLIMI", "SAME ", "NOSPARE", "NOTSTAR", "WATCHER",
     };
     if (payload.len == 0)
         return false;

@@ -70,6 +70,13 @@ def target(pool):
     return pool.get()
 
 
+@pytest.fixture
+def serves_udp(request):
+    """For tests of return-routable UDP and its options."""
+    scene.need_ours()
+    request.getfixturevalue("pool").get()
+
+
 @pytest.fixture(params=[4, 6], ids=["IPv4", "IPv6"])
 def aim(request):
     return scene.Aim(request.param)

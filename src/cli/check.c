@@ -3,19 +3,11 @@
 #include <ifaddrs.h>
 #include <inttypes.h>
 #include <netinet/in.h>
-#include <stdlib.h>
-#include <sys/random.h>
 
 #include "base/num.h"
 #include "cli/cli_priv.h"
 #include "cli/json.h"
 #include "cli/probe.h"
-
-void cli_random(void *dst, size_t count)
-{
-    if (getrandom(dst, count, 0) != (ssize_t)count)
-        abort(); /* up to 256 bytes never fail */
-}
 
 /* ── this host ────────────────────────────────────────────────────────────────────────────── */
 

@@ -1,7 +1,9 @@
 /* cli/cli.c — from the command line to the subcommand.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "cli/cli_priv.h"
 
@@ -27,6 +29,12 @@ const char *cli_server_word(const struct cli_args *args)
         return args->words[0];
     cli_error("the server is named twice: %s and %s", args->server, args->words[0]);
     return NULL;
+}
+
+void cli_random(void *dst, size_t count)
+{
+    if (getrandom(dst, count, 0) != (ssize_t)count)
+        abort(); /* up to 256 bytes never fail */
 }
 
 static int no_subcommand(const char *name)

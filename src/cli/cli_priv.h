@@ -18,3 +18,6 @@ void cli_error(const char *format, ...) PRINTF_LIKE(1, 2);
 /* The server of a subcommand that takes its address as a word as well as by --server; NULL after an
  * error line when it is named twice. */
 const char *cli_server_word(const struct cli_args *args);
+
+/* Fill `dst` with `count` (up to 256) bytes that nobody can guess. */
+void cli_random(void *dst, size_t count);

@@ -118,7 +118,7 @@ int cli_get(const struct cli_args *args)
     struct cli_link link;
     enum cli_exit code = cli_link_open(&link, args);
     if (code == CLI_FINE)
-        code = cli_link_ask(&link, bytes_of(request, len));
+        code = cli_link_ask(&link, bytes_of(request, len), CLI_ASK_READS);
     if (code == CLI_FINE) {
         fputs(args->json ? "{\"items\":[" : "", stdout);
         code = values_read(&link, &getting);
@@ -196,7 +196,7 @@ static enum cli_exit line_ask(struct cli_link *link, struct bytes request, enum 
                               enum cli_reply_kind no)
 {
     struct cli_reply reply;
-    enum cli_exit code = cli_link_ask(link, request);
+    enum cli_exit code = cli_link_ask(link, request, CLI_ASK_WRITES);
     if (code == CLI_FINE)
         code = cli_link_reply(link, &reply);
     if (code != CLI_FINE || reply.kind == want)

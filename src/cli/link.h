@@ -8,13 +8,16 @@
 #include "cli/args.h"
 #include "cli/cli.h"
 #include "cli/conn.h"
+#include "cli/datagram.h"
 #include "cli/reply.h"
 
 struct cli_link {
     const struct cli_args *args;
     struct cli_peer peer;
-    struct cli_conn conn;
-    size_t used; /* bytes of the input that the last reply stands in */
+    struct cli_conn conn;          /* not by UDP */
+    struct cli_datagram *datagram; /* by UDP, else NULL */
+    struct bytes answer;           /* by UDP: what is left of it */
+    size_t used;                   /* bytes of the input that the last reply stands in */
 };
 
 /* Connect to --server and log in, as the options say. Whatever is returned: end with
@@ -22,8 +25,10 @@ struct cli_link {
 MUST_USE enum cli_exit cli_link_open(struct cli_link *link, const struct cli_args *args);
 void cli_link_close(struct cli_link *link);
 
-/* Send a request; --timeout begins anew. */
-MUST_USE enum cli_exit cli_link_ask(struct cli_link *link, struct bytes request);
+enum cli_ask { CLI_ASK_READS, CLI_ASK_WRITES };
+
+/* Send a request; --timeout begins anew. By UDP one that writes is not repeated. */
+MUST_USE enum cli_exit cli_link_ask(struct cli_link *link, struct bytes request, enum cli_ask what);
 /* The next reply. It stays until the next call. */
 MUST_USE enum cli_exit cli_link_reply(struct cli_link *link, struct cli_reply *ret_reply);
 /* Say that `reply` is not what was asked for. Returns CLI_NO when the server says that something is

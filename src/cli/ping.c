@@ -32,7 +32,7 @@ int cli_ping(const struct cli_args *args)
     enum cli_exit code = cli_link_open(&link, &copy);
     const uint64_t start_ns = clock_mono_ns();
     if (code == CLI_FINE)
-        code = cli_link_ask(&link, bytes_str("version\r\n"));
+        code = cli_link_ask(&link, bytes_str("version\r\n"), CLI_ASK_READS);
     if (code == CLI_FINE)
         code = cli_link_reply(&link, &reply);
     if (code == CLI_FINE && reply.kind != CLI_REPLY_VERSION)

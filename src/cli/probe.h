@@ -25,6 +25,3 @@ struct cli_probe {
 void cli_probe_tcp(struct cli_probe *probe); /* sets `peer` */
 void cli_probe_udp(struct cli_probe *probe); /* not of a unix socket; after TCP */
 void cli_probe_host(struct cli_probe *probe);
-
-/* `count` bytes that nobody can guess. */
-void cli_random(void *dst, size_t count);

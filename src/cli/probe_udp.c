@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "cli/cli_priv.h"
 #include "cli/probe.h"
 #include "proto/udp.h"
 

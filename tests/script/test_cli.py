@@ -3,6 +3,7 @@
 
 import json
 import os
+import random
 import socket
 import subprocess
 
@@ -10,6 +11,7 @@ import pytest
 
 from cli import Stranger, matte
 from harness import CLI, Server
+from rr import RrServer
 
 
 @pytest.fixture(scope="module")
@@ -178,3 +180,85 @@ def test_no_answer():
         code, out, errors = matte("get", "k", "-t0.2", "-s",
                                   f"127.0.0.1:{silent.getsockname()[1]}")
     assert (code, out) == (2, b"") and b"in time" in errors
+
+
+# ── UDP ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def udp(server, *words, stdin=b"", timeout=10):
+    return matte(words[0], "--udp", f"--timeout={timeout}", f"--server=127.0.0.1:{server.port}",
+                 *words[1:], stdin=stdin)
+
+
+@pytest.mark.parametrize("how", [{}, {"fresh": True}, {"shuffle": True, "double": True},
+                                 {"cookies": 1}, {"fresh": True, "cookies": 1}])
+def test_udp(how):
+    value = os.urandom(70000)
+    with RrServer(**how) as server:
+        code, out, _ = udp(server, "ping")
+        assert code == 0 and b"version 1.6.45" in out
+        assert udp(server, "set", "a", "hello") == (0, b"", b"")
+        assert udp(server, "get", "a") == (0, b"hello", b"")
+        assert udp(server, "get", "a", "b")[:2] == (1, b"VALUE a 0 5\nhello\n")
+        server.items[b"large"] = value
+        assert udp(server, "get", "large") == (0, value, b"")
+        assert udp(server, "set", "c", stdin=value[:60000])[0] == 0
+        assert server.items[b"c"] == value[:60000]
+        assert udp(server, "delete", "a", "c", "a")[0] == 1
+        assert set(server.items) == {b"large"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_udp_with_loss(seed):
+    """Of 4 datagrams one is lost, in both directions, but no answer to a write."""
+    lots = random.Random(seed)
+
+    def lose(way, _, data):
+        return lots.random() < 1 / 4 and not (way == "in" and b"set " in data) and \
+            b"STORED" not in data
+    with RrServer(lose=lose) as server:
+        assert udp(server, "set", "a", "hello", timeout=60)[0] == 0
+        assert udp(server, "get", "a", timeout=60) == (0, b"hello", b"")
+        assert sum(line.startswith(b"set") for line in server.commands) == 1
+
+
+def test_udp_first_of_each_is_lost():
+    """Every step is repeated, with a request id of its own."""
+    lost = set()
+
+    def lose(way, _, data):
+        step = (way, data[6:8])
+        return step not in lost and not lost.add(step)
+    with RrServer(lose=lose) as server:
+        server.items[b"k"] = b"v"
+        assert udp(server, "get", "k")[:2] == (0, b"v")
+        assert len(lost) == 4 and server.commands == [b"get k"] * 2
+
+
+def test_udp_write_is_not_repeated():
+    with RrServer(lose=lambda way, _, data: b"STORED" in data) as server:
+        code, _, errors = udp(server, "set", "a", "1", timeout=1.5)
+        assert code == 2 and b"not known" in errors
+        assert server.commands == [b"set a 0 0 1"]
+
+
+def test_udp_refusals():
+    with RrServer(never=True) as server:
+        code, _, errors = udp(server, "get", "k")
+        assert code == 2 and b"as RR UDP should" in errors
+        assert len(server.seen) < 10
+    with RrServer(lose=lambda *_: True) as server:
+        code, _, errors = udp(server, "get", "k", timeout=0.6)
+        assert code == 2 and b"in time" in errors
+        assert server.seen == []
+    code, _, errors = udp(server, "get", "k")  # it is gone
+    assert code == 2 and b"no UDP" in errors
+    with RrServer() as server:
+        server.items[b"k"] = b"v" * 1_500_000
+        code, _, errors = udp(server, "get", "k")
+        assert code == 2 and b"too long for UDP" in errors
+        code, _, errors = udp(server, "set", "k", stdin=b"v" * 65500)
+        assert code == 2 and b"at most" in errors
+    for more in (["--tls"], ["--user=a"]):
+        assert udp(server, "get", "k", *more)[0] == 64
+    assert matte("get", "k", "--udp", "-s", "unix:/nowhere")[0] == 64

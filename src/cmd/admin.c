@@ -18,6 +18,7 @@ enum cmd_rc cmd_quit(struct cmd_ctx *ctx, struct proto_request *req)
 
 void cmd_flush_run(struct cmd_ctx *ctx, int64_t exptime)
 {
+    cmd_admin_used(ctx, "flush_all");
     store_flush(ctx->thread, exptime > 0 ? cmd_exptime(ctx, exptime) : ctx->now_s);
 }
 
@@ -44,6 +45,7 @@ enum cmd_rc cmd_verbosity(struct cmd_ctx *ctx, struct proto_request *req)
         return cmd_answer(ctx, req, PROTO_REPLY_ERROR);
     if (!num_parse_u64(token, UINT32_MAX, &level))
         return cmd_answer(ctx, req, PROTO_REPLY_BAD_FORMAT);
+    cmd_admin_used(ctx, "verbosity");
     if (ctx->server != NULL && ctx->server->verbosity_set != NULL)
         ctx->server->verbosity_set(ctx->server_arg,
                                    level > LEVEL_MAX ? LEVEL_MAX : (unsigned)level);
@@ -59,6 +61,7 @@ enum cmd_rc cmd_cache_memlimit(struct cmd_ctx *ctx, struct proto_request *req)
         return cmd_answer(ctx, req, PROTO_REPLY_ERROR);
     if (mib < MIB_MIN)
         return cmd_answer(ctx, req, PROTO_REPLY_MEMORY_SMALL);
+    cmd_admin_used(ctx, "cache_memlimit");
     const bool done = ctx->server != NULL && ctx->server->memory_set != NULL &&
                       ctx->server->memory_set(ctx->server_arg, mib << MIB_BITS);
     return cmd_answer(ctx, req, done ? PROTO_REPLY_OK : PROTO_REPLY_MEMORY_FAILED);
@@ -72,6 +75,7 @@ enum cmd_rc cmd_shutdown(struct cmd_ctx *ctx, struct proto_request *req)
     const bool graceful = proto_token_next(&req->rest, &mode);
     if (graceful && !bytes_starts(bytes_str("graceful"), mode))
         return cmd_answer(ctx, req, PROTO_REPLY_BAD_SHUTDOWN);
+    cmd_admin_used(ctx, "shutdown");
     if (ctx->server != NULL && ctx->server->shutdown != NULL)
         ctx->server->shutdown(ctx->server_arg, graceful);
     ctx->close_reason = LOGGER_SHUTDOWN;
@@ -81,6 +85,7 @@ enum cmd_rc cmd_shutdown(struct cmd_ctx *ctx, struct proto_request *req)
 enum cmd_rc cmd_refresh_certs(struct cmd_ctx *ctx, struct proto_request *req)
 {
     char error[CMD_ERROR_BYTES] = "Error TLS not enabled";
+    cmd_admin_used(ctx, "refresh_certs");
     if (ctx->server != NULL && ctx->server->certs_refresh != NULL &&
         ctx->server->certs_refresh(ctx->server_arg, error))
         return cmd_answer(ctx, req, PROTO_REPLY_OK);

@@ -28,6 +28,8 @@ static const struct word {
     {"items", true, FORM_ROWS},
     {"slabs", true, FORM_ROWS},
     {"sizes", true, FORM_ROWS},
+    {"limits", true, FORM_ROWS}, /* ours */
+    {"security", true, FORM_ROWS},
 };
 
 static const struct word *word_find(struct bytes key)

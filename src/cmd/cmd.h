@@ -26,6 +26,7 @@
 #include "stat/stat.h"
 #include "store/store.h"
 
+struct cmd_ctx;
 struct cmd_prefixes; /* cmd/prefix.h */
 struct cmd_tuning;   /* cmd/tuning.h */
 
@@ -50,6 +51,9 @@ struct cmd_server_ops {
     bool (*memory_set)(void *arg, uint64_t memory_bytes); /* false: not possible */
     void (*verbosity_set)(void *arg, unsigned level);
     void (*shutdown)(void *arg, bool graceful);
+    /* `verb`, which changes the server or tells what is in it, has been executed. */
+    void (*admin_used)(const struct cmd_ctx *ctx, const char *verb);
+    void (*stats_security)(void *arg, struct out *out);
 #ifdef MATTE_TEST_BUILD
     bool (*misbehave)(void *arg, struct bytes what); /* true: it was possible */
 #endif
@@ -73,6 +77,7 @@ struct cmd_ctx {
     struct logger_ring *log;       /* this worker's; NULL: nothing can be watched */
     struct event_source *events;   /* this worker's; NULL: security events are not noted (tests) */
     int fd;                        /* of the connection being served */
+    const void *conn;              /* the server's own view of it, for server->admin_used() */
     uint8_t close_reason; /* enum logger_reason; set with CMD_CLOSE, reset by the session */
     struct logger_watcher *watcher;    /* set with CMD_HOLD, then the session's */
     const struct proto_request *batch; /* the requests of one read, CMD_BATCH at most; or NULL */

@@ -215,6 +215,13 @@ struct cmd_put {
 enum store_rc cmd_put_run(struct cmd_ctx *ctx, const struct proto_request *req,
                           const struct cmd_put *how, struct store_put_result *ret_result);
 enum store_rc cmd_delete_run(struct cmd_ctx *ctx, const struct proto_request *req, bool compare);
+/* A command of administration has been executed: a security event. */
+static inline void cmd_admin_used(const struct cmd_ctx *ctx, const char *verb)
+{
+    if (ctx->server != NULL && ctx->server->admin_used != NULL)
+        ctx->server->admin_used(ctx, verb);
+}
+
 /* flush_all; `exptime` 0 or less: now. */
 void cmd_flush_run(struct cmd_ctx *ctx, int64_t exptime);
 

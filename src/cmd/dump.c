@@ -257,6 +257,8 @@ enum cmd_rc cmd_dump_begin(struct cmd_ctx *ctx, struct proto_request *req, enum 
         reply = mg ? PROTO_REPLY_MGDUMP_PIPELINED : PROTO_REPLY_METADUMP_PIPELINED;
     else if (!bytes_is(classes, "hash"))
         reply = cmd_classes_read(classes, &ours);
+    if (reply == PROTO_REPLY_OK)
+        cmd_admin_used(ctx, mg ? "mgdump" : "metadump");
     if (reply == PROTO_REPLY_OK && ours)
         return dump_run(ctx, req, kind, 0);
     if (reply == PROTO_REPLY_OK)
@@ -280,9 +282,10 @@ enum cmd_rc cmd_stats_cachedump(struct cmd_ctx *ctx, struct proto_request *req, 
         proto_reply(ctx->out, PROTO_REPLY_BAD_FORMAT);
     else if (class >= CMD_CLASSES_MAX)
         proto_reply(ctx->out, PROTO_REPLY_BAD_CLASS);
-    else if (class == CMD_CLASS)
+    else if (class == CMD_CLASS) {
+        cmd_admin_used(ctx, "cachedump");
         return dump_run(ctx, req, CMD_DUMP_CACHE, limit != 0 ? limit : UINT64_MAX);
-    else
+    } else
         proto_reply(ctx->out, PROTO_REPLY_END);
     return CMD_OK;
 }

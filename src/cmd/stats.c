@@ -60,10 +60,18 @@ static enum cmd_rc stats_limits(struct cmd_ctx *ctx, struct proto_request *req, 
     return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_limits);
 }
 
+static enum cmd_rc stats_security(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
+{
+    (void)req;
+    (void)args;
+    return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_security);
+}
+
 static enum cmd_rc stats_reset(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
 {
     (void)req;
     (void)args;
+    cmd_admin_used(ctx, "stats reset");
     if (ctx->server != NULL && ctx->server->stats_reset != NULL)
         ctx->server->stats_reset(ctx->server_arg);
     if (ctx->prefixes != NULL)
@@ -76,6 +84,7 @@ static enum cmd_rc stats_reset(struct cmd_ctx *ctx, struct proto_request *req, s
 
 static enum cmd_rc detail_switch(struct cmd_ctx *ctx, bool on)
 {
+    cmd_admin_used(ctx, "stats detail");
     cmd_prefixes_switch(ctx->prefixes, on);
     proto_reply(ctx->out, PROTO_REPLY_OK);
     return CMD_OK;
@@ -198,7 +207,7 @@ static const struct {
     {"settings", stats_settings}, {"cachedump", cmd_stats_cachedump},
     {"conns", stats_conns},       {"items", stats_items},
     {"slabs", stats_slabs},       {"sizes", cmd_stats_sizes},
-    {"limits", stats_limits},
+    {"limits", stats_limits},     {"security", stats_security},
 };
 
 enum cmd_rc cmd_stats(struct cmd_ctx *ctx, struct proto_request *req)

@@ -139,6 +139,8 @@ enum cmd_rc cmd_slabs(struct cmd_ctx *ctx, struct proto_request *req)
         reply = slabs_reassign(ctx, &words);
     else if (means(&words, 0, "automove"))
         reply = slabs_automove(ctx, &words);
+    if (reply == PROTO_REPLY_OK)
+        cmd_admin_used(ctx, "slabs");
     return cmd_answer(ctx, req, reply);
 }
 
@@ -195,6 +197,8 @@ enum cmd_rc cmd_lru(struct cmd_ctx *ctx, struct proto_request *req)
         reply = lru_mode(ctx, words.at[1]);
     else if (means(&words, 0, "temp_ttl") && maintainer)
         reply = lru_temporary(ctx, words.at[1]);
+    if (reply == PROTO_REPLY_OK)
+        cmd_admin_used(ctx, "lru");
     return cmd_answer(ctx, req, reply);
 }
 
@@ -290,5 +294,7 @@ enum cmd_rc cmd_lru_crawler(struct cmd_ctx *ctx, struct proto_request *req)
         reply = crawler_switch(ctx, true);
     else if (words.count == 1 && means(&words, 0, "disable"))
         reply = crawler_switch(ctx, false);
+    if (reply == PROTO_REPLY_OK)
+        cmd_admin_used(ctx, "lru_crawler");
     return cmd_answer(ctx, req, reply);
 }

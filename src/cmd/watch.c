@@ -232,6 +232,7 @@ enum cmd_rc cmd_watch(struct cmd_ctx *ctx, struct proto_request *req)
         return cmd_answer(ctx, req, PROTO_REPLY_WATCHERS_MANY);
     if (rc == LOGGER_FAILED)
         return cmd_answer(ctx, req, PROTO_REPLY_WATCHER_FAILED);
+    cmd_admin_used(ctx, "watch");
     ctx->watched |= streams; /* others notice with their next turn */
     proto_reply(ctx->out, PROTO_REPLY_OK);
     return CMD_HOLD;

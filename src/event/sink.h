@@ -10,7 +10,7 @@
  * counted. A line that was cut by a broken connection or a rotated file is sent whole again.
  *
  * Includes: base.  Included by: event.
- * Threads:  the thread of the events; event_sink_written() and _lost() any.
+ * Threads:  the thread of the events; `lines` and `lost` any.
  * Memory:   EVENT_SINK_BYTES per sink.
  * Spec:     docs/events.md; RFC 5424 (syslog), 5426 (over UDP).
  * SPDX-License-Identifier: BSD-3-Clause */

@@ -72,6 +72,8 @@ void event_place_of(uint64_t seed, const struct event *event, struct event_place
     if (event->from != NULL) {
         key->from = true;
         key->family = event->from->family;
+        if (key->family == IP_V6 && ip_is_v4(&event->from->ip))
+            key->family = IP_V4; /* a socket for both */
         const size_t bytes = key->family == IP_V4   ? (IP_V4_BITS + EVENT_PREFIX_V4_BITS) / 8
                              : key->family == IP_V6 ? EVENT_PREFIX_V6_BITS / 8
                                                     : 0;
@@ -132,9 +134,9 @@ static struct event_entry *entry_find(struct event_table *table, const struct ev
 static void seen_add(struct event_entry *entry, const struct ip_peer *from, uint64_t seed)
 {
     uint64_t bit = 0;
-    if (from->family == IP_V4)
+    if (entry->key.family == IP_V4)
         bit = from->ip.byte[15];
-    else if (from->family == IP_V6)
+    else if (entry->key.family == IP_V6)
         bit = hash_bytes(bytes_of(from->ip.byte, sizeof(from->ip.byte)), seed);
     entry->seen[bit / 64 % EVENT_SEEN_WORDS] |= 1ull << bit % 64;
 }

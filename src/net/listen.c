@@ -29,6 +29,15 @@ enum {
 
 /* ── opening ──────────────────────────────────────────────────────────────────────────────── */
 
+static int port_of(int fd)
+{
+    struct sockaddr_storage addr = {0};
+    socklen_t len = sizeof(addr);
+    if (getsockname(fd, (struct sockaddr *)&addr, &len) != 0)
+        return 0;
+    return net_addr_port((const struct sockaddr *)&addr);
+}
+
 static int listener_add(struct net *net, const struct net_listener *listener)
 {
     if (net->listener_count > UINT8_MAX)
@@ -41,7 +50,9 @@ static int listener_add(struct net *net, const struct net_listener *listener)
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = net->listener_count};
     if (!listener->datagrams && epoll_ctl(net->epoll_fd, EPOLL_CTL_ADD, listener->fd, &event) != 0)
         return -errno;
-    listeners[net->listener_count++] = *listener;
+    struct net_listener *added = &listeners[net->listener_count++];
+    *added = *listener;
+    added->port = (uint16_t)port_of(listener->fd);
     return 0;
 }
 
@@ -88,15 +99,6 @@ static bool may_be_absent(const struct addrinfo *info, int rc)
     const struct sockaddr_in6 *v6 = (const void *)info->ai_addr;
     return rc == -EADDRNOTAVAIL && info->ai_family == AF_INET6 &&
            IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
-}
-
-static int port_of(int fd)
-{
-    struct sockaddr_storage addr = {0};
-    socklen_t len = sizeof(addr);
-    if (getsockname(fd, (struct sockaddr *)&addr, &len) != 0)
-        return 0;
-    return net_addr_port((const struct sockaddr *)&addr);
 }
 
 static int listener_open(struct net *net, const struct addrinfo *info,

@@ -283,6 +283,12 @@ uint8_t net_listener_tag(const struct net *net, size_t index)
     return net->listeners[index].tag;
 }
 
+uint16_t net_listener_port(const struct net *net, size_t index)
+{
+    assert(index < net->listener_count);
+    return net->listeners[index].port;
+}
+
 bool net_is_accepting(const struct net *net)
 {
     return !atomic_load_explicit(&net->paused, memory_order_relaxed);

@@ -26,7 +26,7 @@
  *     const struct net_ops ops = {.run = run};
  *     net_new(&config, &net), net_run(net), net_free(net);
  *
- * Includes: base, stat, logger.  Included by: server, bench.
+ * Includes: base, stat, event, logger.  Included by: server, bench.
  * Threads:  net_run() is the listener's loop, in the caller's thread; net_free() waits for the
  *           workers.
  * Memory:   an idle connection is one cache line; buffers belong to the workers and are lent to
@@ -44,6 +44,7 @@
 
 struct stat_block;
 struct logger_ring;
+struct event_source;
 
 enum {
     NET_IN_BYTES = 16 * 1024,       /* a read buffer; what one read may bring */
@@ -137,7 +138,8 @@ struct net_address {
 struct net_worker_config {
     void *arg; /* handed to the ops as `worker` */
     struct stat_block *stats;
-    struct logger_ring *log; /* NULL: nothing is logged */
+    struct logger_ring *log;     /* NULL: nothing is logged */
+    struct event_source *events; /* NULL: no security events are noted */
 };
 
 struct net_config {
@@ -231,5 +233,7 @@ MUST_USE bool net_listener_get(const struct net *net, size_t index,
                                struct net_listener_info *ret_info);
 /* The tag alone, without asking the kernel; `index` is that of a listener. */
 uint8_t net_listener_tag(const struct net *net, size_t index);
+/* Likewise its port; 0: a unix socket. */
+uint16_t net_listener_port(const struct net *net, size_t index);
 /* Is nobody kept waiting because of conns_max or want of fds? */
 bool net_is_accepting(const struct net *net);

@@ -20,6 +20,7 @@
 #include <sys/uio.h>
 
 #include "base/clock.h"
+#include "event/event.h"
 #include "logger/logger.h"
 #include "net/net.h"
 #include "stat/stat.h"
@@ -113,8 +114,9 @@ struct net_worker {
     int epoll_fd, wake_fd;
     uint32_t now_s;
     struct logger_ring *log; /* NULL: nothing is logged */
-    uint32_t watched;        /* streams of it that clients watch, read once per turn */
-    struct net_conn **held;  /* connections that said NET_HOLD, in no order */
+    struct event_source *events;
+    uint32_t watched;       /* streams of it that clients watch, read once per turn */
+    struct net_conn **held; /* connections that said NET_HOLD, in no order */
     size_t held_count, held_cap;
     bool woken;           /* in this turn, see net_worker_wake() */
     unsigned events_left; /* of this turn, behind the one being served */
@@ -139,7 +141,8 @@ struct net_worker {
 struct net_listener {
     int fd; /* of datagrams: the first worker's, and owned by it */
     int family;
-    uint8_t tag; /* of its net_address */
+    uint16_t port; /* 0: a unix socket */
+    uint8_t tag;   /* of its net_address */
     enum net_tls_mode tls;
     bool datagrams;
 };
@@ -211,6 +214,8 @@ size_t net_tls_gather_bytes(const struct net_tls *tls);
 void net_tls_close(struct net_conn *conn);
 /* Does the handshake of a secure connection take too long? */
 bool net_tls_is_late(const struct net_conn *conn, uint32_t now_s);
+/* A security event: TLS has ended it, for that reason. */
+void net_tls_note(struct net_worker *worker, const struct net_conn *conn, const char *reason);
 
 /* What a worker's epoll tells: a connection's address, or one of these, which are odd. */
 #define NET_EVENT_WAKE UINT64_MAX

@@ -195,12 +195,32 @@ static void error_log(struct net_worker *worker, const struct net_conn *conn)
     net_conn_log(worker, conn, LOGGER_CONN_TLS_ERROR, text);
 }
 
+void net_tls_note(struct net_worker *worker, const struct net_conn *conn, const char *reason)
+{
+    event_note(worker->events, &(const struct event){
+                                   .type = EVENT_TLS_FAILED,
+                                   .from = &worker->net->peers[net_conn_fd(worker->net, conn)],
+                                   .to_port = net_listener_port(worker->net, conn->listener),
+                                   .rule = bytes_str(reason),
+                               });
+}
+
+/* ...and those who read security events, more briefly. */
+static void error_note(struct net_worker *worker, const struct net_conn *conn)
+{
+    const unsigned long code = ERR_peek_last_error();
+    const char *reason = code != 0 ? ERR_reason_error_string(code) : "ended by the other side";
+    net_tls_note(worker, conn, reason != NULL ? reason : "TLS error");
+}
+
 /* Nothing goes any more; says whose fault it was only once. */
 static void set_broken(struct net_worker *worker, struct net_tls_conn *tls, int error)
 {
     if (UNLIKELY((worker->watched & LOGGER_CONNEVENTS) != 0) &&
         (!tls->ready || error == SSL_ERROR_SSL))
         error_log(worker, tls->conn);
+    if (!tls->ready || error == SSL_ERROR_SSL)
+        error_note(worker, tls->conn);
     if (!tls->ready)
         stat_inc(worker->stats, STAT_SSL_HANDSHAKE_ERRORS);
     else if (error == SSL_ERROR_SSL)

@@ -29,6 +29,7 @@ int net_worker_init(struct net_worker *worker, struct net *net, unsigned index)
     worker->arg = net->config.workers[index].arg;
     worker->stats = net->config.workers[index].stats;
     worker->log = net->config.workers[index].log;
+    worker->events = net->config.workers[index].events;
     worker->pool.stats = worker->stats;
     worker->pool.bytes_max = net->config.in_bytes_max;
     out_init(&worker->out);
@@ -151,6 +152,7 @@ static bool is_late(struct net_worker *worker, const struct net_conn *conn)
     if (conn->secure && net_tls_is_late(conn, worker->now_s)) {
         stat_inc(worker->stats, STAT_SSL_HANDSHAKE_ERRORS);
         net_conn_log(worker, conn, LOGGER_CONN_TLS_ERROR, "the handshake has taken too long");
+        net_tls_note(worker, conn, "too slow");
         return true;
     }
     const uint32_t timeout_s = worker->net->config.idle_timeout_s;

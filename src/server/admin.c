@@ -144,7 +144,13 @@ static void stats_reset(void *arg)
     struct server *server = arg;
     stat_registry_reset(server->stats);
     store_info_reset(server->store);
+    events_reset(server->events);
     gate_limits_reset(server->limits);
+}
+
+static void stats_security(void *arg, struct out *out)
+{
+    server_events_print(arg, out);
 }
 
 static void stats_limits(void *arg, struct out *out)
@@ -240,6 +246,8 @@ const struct cmd_server_ops admin_ops = {
     .stats_settings = stats_settings,
     .stats_conns = stats_conns,
     .stats_limits = stats_limits,
+    .stats_security = stats_security,
+    .admin_used = server_admin_used,
     .stats_reset = stats_reset,
     .stats_sum = stats_sum,
     .memory_set = memory_set,

@@ -5,9 +5,17 @@
 #include "gate/gate.h"
 #include "proto/binary.h"
 
+#include "server/note.h"
+
 #define SASL_MECHANISMS "PLAIN" /* all that there are */
 
 enum { SASL_MECHANISM_BYTES_MAX = 32 };
+
+/* How it was tried. */
+static const char *login_verb(const struct net_io *io)
+{
+    return (*io->note & SESSION_BINARY) != 0 ? "sasl_auth" : "set";
+}
 
 /* Check an attempt and remember its outcome. Returns false when it failed. */
 static bool attempt_check(struct session_worker *worker, struct net_io *io,
@@ -18,6 +26,10 @@ static bool attempt_check(struct session_worker *worker, struct net_io *io,
     stat_inc(worker->cmd.stats, STAT_AUTH_CMDS);
     if (user == 0)
         stat_inc(worker->cmd.stats, STAT_AUTH_ERRORS);
+    note_event(worker, io,
+               (struct event){.type = user != 0 ? EVENT_LOGIN_OK : EVENT_LOGIN_FAILED,
+                              .user = attempt->name,
+                              .verb = login_verb(io)});
     return user != 0;
 }
 
@@ -73,6 +85,10 @@ static void sasl_attempt(struct session_worker *worker, struct net_io *io,
     }
     stat_inc(worker->cmd.stats, STAT_AUTH_CMDS);
     stat_inc(worker->cmd.stats, STAT_AUTH_ERRORS);
+    note_event(worker, io,
+               (struct event){.type = EVENT_LOGIN_FAILED,
+                              .rule = bytes_str("malformed"),
+                              .verb = login_verb(io)});
     answer(io, req, PROTO_STATUS_AUTH_ERROR, "");
 }
 

@@ -41,28 +41,6 @@ static int gate_init(struct server *server, char *error)
     return 0;
 }
 
-static void events_begin(void *arg)
-{
-    const struct server *server = arg;
-    confine_events(server->opts);
-}
-
-static int events_init(struct server *server, char *error)
-{
-    const struct opts *opts = server->opts;
-    const struct events_config config = {
-        .sinks = opts->events,
-        .window_s = opts->events_window_s,
-        .all = opts->events_all,
-        .begin = events_begin,
-        .begin_arg = server,
-    };
-    const int rc = events_new(&config, &server->events, error);
-    if (rc != 0)
-        return rc == -ENOMEM ? rc : -EKEYREJECTED; /* what was asked for cannot be used */
-    return event_source_new(server->events, &server->listener_events);
-}
-
 static int limits_init(struct server *server, char *error)
 {
     const unsigned workers = server->opts->threads;
@@ -102,8 +80,10 @@ static int workers_init(struct server *server)
         server->workers[i].gate = server->gate;
         server->workers[i].limiter = gate_limiter_of(server->limits, i, model.events);
         server->workers[i].login_required = gate_login_required(server->gate);
-        server->net_workers[i] = (struct net_worker_config){
-            .arg = &server->workers[i], .stats = model.stats, .log = model.log};
+        server->net_workers[i] = (struct net_worker_config){.arg = &server->workers[i],
+                                                            .stats = model.stats,
+                                                            .log = model.log,
+                                                            .events = model.events};
         server->worker_count++;
     }
     return 0;
@@ -213,7 +193,7 @@ int server_init(struct server *server, const struct opts *opts, struct net_tls *
     *server = (struct server){.opts = opts, .tls = tls};
     ret_error[0] = '\0';
     cmd_tuning_init(&server->tuning, opts);
-    int rc = events_init(server, ret_error);
+    int rc = server_events_init(server, ret_error);
     if (rc == 0)
         rc = gate_init(server, ret_error);
     if (rc == 0)

@@ -68,6 +68,11 @@ MUST_USE int server_tls_load(const struct opts *opts, struct net_tls **ret_tls, 
 /* Read them again, for a client or SIGHUP; see cmd_server_ops.certs_refresh. */
 bool server_tls_refresh(struct server *server, char *ret_error);
 
+/* events.c: security events. As server_init(). */
+MUST_USE int server_events_init(struct server *server, char *ret_error);
+void server_events_print(struct server *server, struct out *out); /* stats security */
+void server_admin_used(const struct cmd_ctx *ctx, const char *verb);
+
 /* watch.c: the log that clients may watch. */
 MUST_USE int watch_init(struct server *server); /* 0 or -errno */
 struct store_observer watch_observer(const struct server *server);

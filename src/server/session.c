@@ -2,8 +2,10 @@
 #include "server/session.h"
 
 #include "proto/binary.h"
+#include "proto/foreign.h"
 #include "proto/text.h"
 #include "server/login.h"
+#include "server/note.h"
 #include "server/pass.h"
 #include "server/transfer.h"
 
@@ -20,26 +22,36 @@ static uint32_t protocol_choose(const struct session_worker *worker, const struc
     return protocol == OPT_PROTOCOL_BINARY ? SESSION_BINARY : SESSION_TEXT;
 }
 
-/* A TLS client that took this for its port: it would wait for an answer that never comes, for its
- * first message need not have a line's end. */
-static bool is_tls(struct bytes in)
+/* The first bytes of a connection choose its protocol. Those of another one than ours end it: an
+ * HTTP request may carry lines of ours, and a TLS client would wait for an answer that never comes.
+ * Returns as enter(). */
+static enum net_rc begin(const struct session_worker *worker, const struct net_io *io)
 {
-    enum { HANDSHAKE = 0x16, MAJOR_VERSION = 3 };
-    return in.len > 1 && in.ptr[0] == HANDSHAKE && in.ptr[1] == MAJOR_VERSION;
+    const char *name = NULL;
+    switch (proto_foreign_recognise(io->in, &name)) {
+    case PROTO_FOREIGN_MAYBE:
+        return NET_MORE;
+    case PROTO_FOREIGN_YES:
+        if (strcmp(name, "tls") == 0)
+            stat_inc(worker->cmd.stats, STAT_SSL_PROTO_ERRORS);
+        note_event(worker, io,
+                   (struct event){.type = EVENT_FOREIGN_PROTOCOL, .rule = bytes_str(name)});
+        return NET_CLOSE;
+    case PROTO_FOREIGN_NO:
+        break;
+    }
+    *io->note |= protocol_choose(worker, io);
+    return NET_AGAIN;
 }
 
-/* The first bytes of a connection, or the first since the rules have changed. Returns false when it
- * is to be closed. */
-static bool enter(const struct session_worker *worker, const struct net_io *io)
+/* The first bytes of a connection, or the first since the rules have changed. Returns NET_AGAIN
+ * when it may go on. */
+static enum net_rc enter(const struct session_worker *worker, const struct net_io *io)
 {
-    if ((*io->note & (SESSION_TEXT | SESSION_BINARY)) == 0) {
-        *io->note |= protocol_choose(worker, io);
-        if (is_tls(io->in)) {
-            stat_inc(worker->cmd.stats, STAT_SSL_PROTO_ERRORS);
-            return false;
-        }
-    }
-    return pass_renew(worker, io);
+    enum net_rc rc = NET_AGAIN;
+    if ((*io->note & (SESSION_TEXT | SESSION_BINARY)) == 0)
+        rc = begin(worker, io);
+    return rc == NET_AGAIN && !pass_renew(worker, io) ? NET_CLOSE : rc;
 }
 
 /* Parse the request at `in`, with its data block. *ret_used counts both; PARSED_LARGE: only the
@@ -72,10 +84,14 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
     struct proto_request *batch = worker->batch;
     cmd->out = io->out;
     cmd->fd = io->fd;
+    cmd->conn = io;
     if (*self != NULL)
         return transfer_resume(worker, self, io);
-    if (UNLIKELY(!pass_is_current(worker, *io->note)) && !enter(worker, io))
-        return NET_CLOSE;
+    if (UNLIKELY(!pass_is_current(worker, *io->note))) {
+        const enum net_rc rc = enter(worker, io);
+        if (rc != NET_AGAIN)
+            return rc;
+    }
     if (login_wanted(worker, io))
         return login_run(worker, io);
     const uint32_t note = *io->note;

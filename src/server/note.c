@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/note.h"
+
+void note_event(const struct session_worker *worker, const struct net_io *io, struct event event)
+{
+    event.from = io->peer;
+    event.to_port = net_listener_port(*worker->net, io->listener);
+    event_note(worker->cmd.events, &event);
+}

@@ -30,6 +30,7 @@ static const struct word {
     {"sizes", true, FORM_ROWS},
     {"limits", true, FORM_ROWS}, /* ours */
     {"security", true, FORM_ROWS},
+    {"access", true, FORM_ROWS},
 };
 
 static const struct word *word_find(struct bytes key)

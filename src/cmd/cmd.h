@@ -44,6 +44,7 @@ struct cmd_server_ops {
     void (*stats_general)(void *arg, struct out *out);
     void (*stats_settings)(void *arg, struct out *out);
     void (*stats_conns)(void *arg, struct out *out);
+    void (*stats_access)(void *arg, struct out *out);
     void (*stats_limits)(void *arg, struct out *out);
     void (*stats_reset)(void *arg); /* every worker's counters and the store's */
     /* Every worker's counters, added up. */

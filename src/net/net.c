@@ -269,6 +269,7 @@ bool net_listener_get(const struct net *net, size_t index, struct net_listener_i
     *ret_info = (struct net_listener_info){.family = listener->family,
                                            .tag = listener->tag,
                                            .datagrams = listener->datagrams,
+                                           .tls = listener->tls,
                                            .ip = bound.ip,
                                            .port = bound.port};
     net_addr_format((const struct sockaddr *)&addr, len, ret_info->address);

@@ -224,6 +224,7 @@ struct net_listener_info {
     int port;
     uint8_t tag; /* of its net_address; 0: a unix socket */
     bool datagrams;
+    enum net_tls_mode tls;
     struct ip ip; /* bound to; unspecified: all, or a unix socket */
     char address[NET_ADDR_TEXT_BYTES];
 };

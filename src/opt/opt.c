@@ -157,12 +157,36 @@ static const char *args_take(struct args *args)
     return *args->next++;
 }
 
+/* Is this name that of a sub-option, with '-' for '_'? */
+static bool name_is_sub(struct bytes name, const struct opt_row *row)
+{
+    if (row->type != OPT_ROW_SUB || strlen(row->name) != name.len)
+        return false;
+    for (size_t i = 0; i < name.len; i++)
+        if (name.ptr[i] != (row->name[i] == '_' ? '-' : (uint8_t)row->name[i]))
+            return false;
+    return true;
+}
+
+/* A sub-option by its long name. Switches are shorter by -o, which also switches them off. */
+static const struct opt_row *sub_by_name(struct bytes name)
+{
+    for (size_t i = 0; i < opt_row_count; i++)
+        if (name_is_sub(name, &opt_rows[i]) && opt_kind_has_value(opt_rows[i].kind) &&
+            opt_rows[i].when != OPT_WHEN_INERT)
+            return &opt_rows[i];
+    return NULL;
+}
+
 /* --name, --name=value, --name value */
 static bool long_parse(struct opt_parse *parse, const char *text, struct args *args)
 {
     const struct bytes name = bytes_of(text, strcspn(text, "="));
     const char *value = text[name.len] == '=' ? text + name.len + 1 : NULL;
     const struct opt_row *row = row_by_name(name);
+    const struct opt_row *sub = row == NULL ? sub_by_name(name) : NULL;
+    if (sub != NULL)
+        return opt_value_set(parse, sub, value != NULL ? value : args_take(args));
     if (row == NULL)
         return opt_refuse(parse, 1, "unknown option --%.*s; matted -h lists those that exist",
                           (int)(name.len < 100 ? name.len : 100), text);

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gate/gate.h"
 #include "gate/limit.h"
 #include "net/tls.h"
 #include "server/confine.h"
@@ -201,6 +202,12 @@ static void stats_conns(void *arg, struct out *out)
     net_conn_each(server->net, conn_print, out);
 }
 
+static void stats_access(void *arg, struct out *out)
+{
+    const struct server *server = arg;
+    gate_print(server->gate, out);
+}
+
 /* ── switches ─────────────────────────────────────────────────────────────────────────────── */
 
 static bool memory_set(void *arg, uint64_t memory_bytes)
@@ -245,6 +252,7 @@ const struct cmd_server_ops admin_ops = {
     .stats_general = stats_general,
     .stats_settings = stats_settings,
     .stats_conns = stats_conns,
+    .stats_access = stats_access,
     .stats_limits = stats_limits,
     .stats_security = stats_security,
     .admin_used = server_admin_used,

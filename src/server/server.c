@@ -21,6 +21,33 @@ static void users_tell(const struct server *server)
         log_line(LOG_INFO, "users who may log in: %zu", count);
 }
 
+static void dead_tell(const char *line)
+{
+    log_line(LOG_ERROR, "warning: %s", line);
+}
+
+/* After each reading. */
+static void access_tell(const struct server *server)
+{
+    enum { DEAD_MAX = 10 }; /* of a file that was generated there may be thousands */
+    if (!gate_has_access(server->gate))
+        return;
+    const size_t count = gate_rule_count(server->gate);
+    if (count == 0)
+        log_line(LOG_ERROR, "warning: the access list has no rules, so no address may come in");
+    else
+        log_line(LOG_INFO, "rules of the access list: %zu", count);
+    gate_dead_each(server->gate, DEAD_MAX, dead_tell);
+}
+
+/* What the files have brought. */
+static void rules_tell(const struct server *server)
+{
+    if (gate_login_required(server->gate))
+        users_tell(server);
+    access_tell(server);
+}
+
 static int gate_init(struct server *server, char *error)
 {
     const struct opts *opts = server->opts;
@@ -31,13 +58,17 @@ static int gate_init(struct server *server, char *error)
                        "environment variable MEMCACHED_SASL_PWDB");
         return -EKEYREJECTED;
     }
-    const struct gate_config config = {.files = {opts->auth_file, pwdb},
-                                       .slots = opts->threads + 1};
+    const struct gate_config config = {
+        .files = {opts->auth_file, pwdb},
+        .slots = opts->threads + 1,
+        .deny = opts->deny,
+        .allow = opts->allow,
+        .access_file = opts->access_file,
+        .protect = strcmp(opts->protected_mode, "no") != 0,
+    };
     const int rc = gate_new(&config, &server->gate, error);
     if (rc != 0)
         return rc == -ENOMEM ? rc : -EKEYREJECTED;
-    if (gate_login_required(server->gate))
-        users_tell(server);
     return 0;
 }
 
@@ -173,9 +204,12 @@ static int net_init(struct server *server, char *error)
         .idle_timeout_s = opts->idle_timeout_s,
         .in_bytes_max = opts->read_buf_limit_bytes / opts->threads,
         .poked = poked,
+        .arrive = server_arrive,
         .arg = server,
     };
-    const int rc = net_new(&config, &server->net, error);
+    int rc = net_new(&config, &server->net, error);
+    if (rc == 0)
+        rc = server_listeners_tell(server, error);
     /* A person in front of a terminal is told without asking. */
     const enum log_level level = isatty(STDERR_FILENO) ? LOG_ERROR : LOG_INFO;
     struct net_listener_info info;
@@ -184,6 +218,8 @@ static int net_init(struct server *server, char *error)
         if (server->port == 0)
             server->port = info.port;
     }
+    if (rc == 0)
+        rules_tell(server);
     return rc;
 }
 
@@ -250,8 +286,8 @@ void server_reload(struct server *server)
     char gate_error[GATE_ERROR_BYTES];
     if (gate_reload(server->gate, gate_error) != 0)
         log_line(LOG_ERROR, "users and access stay as they were: %s", gate_error);
-    else if (gate_login_required(server->gate))
-        users_tell(server);
+    else
+        rules_tell(server);
     if (server->tls != NULL) {
         char error[NET_TLS_ERROR_BYTES];
         (void)server_tls_refresh(server, error);

@@ -8,6 +8,7 @@
 
 #include "cmd/prefix.h"
 #include "cmd/tuning.h"
+#include "net/net.h"
 #include "opt/opt.h"
 #include "server/worker.h"
 #include "stat/stat.h"
@@ -42,8 +43,9 @@ struct server {
 enum { SERVER_ERROR_BYTES = 512 };
 
 /* Build everything and open the sockets. Returns 0 or -errno with a line in
- * ret_error[SERVER_ERROR_BYTES]; -EKEYREJECTED: the credentials, or the sinks of events, cannot
- * be used. Owns: server_free(), also after a failure; `tls` (NULL without -Z), too. */
+ * ret_error[SERVER_ERROR_BYTES]; -EKEYREJECTED: the credentials, the access list or the sinks of
+ * events cannot be used. Owns: server_free(), also after a failure; `tls` (NULL without -Z), too.
+ */
 MUST_USE int server_init(struct server *server, const struct opts *opts, struct net_tls *tls,
                          char *ret_error);
 /* Serve until server_stop(). Returns 0 or -errno. */
@@ -72,6 +74,14 @@ bool server_tls_refresh(struct server *server, char *ret_error);
 MUST_USE int server_events_init(struct server *server, char *ret_error);
 void server_events_print(struct server *server, struct out *out); /* stats security */
 void server_admin_used(const struct cmd_ctx *ctx, const char *verb);
+
+/* arrive.c: net_config.arrive; `arg` is a struct server. */
+bool server_arrive(void *arg, unsigned listener, const struct ip_peer *peer,
+                   const char **ret_words);
+/* Tell the gate what clients come in by. Returns as server_init(). */
+MUST_USE int server_listeners_tell(struct server *server, char *ret_error);
+/* Must clients of this listener show a certificate? */
+bool server_is_certified(const struct opts *opts, const struct net_listener_info *info);
 
 /* watch.c: the log that clients may watch. */
 MUST_USE int watch_init(struct server *server); /* 0 or -errno */

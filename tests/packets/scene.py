@@ -10,6 +10,7 @@ to skip.
 import collections
 import os
 import re
+import subprocess
 import time
 
 import pytest
@@ -30,7 +31,8 @@ COUNTED = re.compile(r"cmd_|get_|touch_|delete_|incr_|decr_|cas_|curr_items|tota
 
 def open_args(binary=harness.BINARY):
     """Options by which a server is there for other hosts."""
-    return () if harness.is_reference(binary) else ("-o", "protected_mode=no")
+    known = subprocess.run([binary, "-h"], capture_output=True, text=True).stdout
+    return ("-o", "protected_mode=no") if "protected_mode" in known else ()
 
 
 def need_ours():

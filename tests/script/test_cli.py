@@ -11,7 +11,7 @@ import pytest
 
 from cli import Stranger, matte
 from harness import CLI, Server
-from rr import RrServer
+from rr_server import RrServer
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,9 @@
 enum {
     CLASSES = 3,
     RULES_FIRST = 64,
-    NONE = UINT32_MAX, /* no rule */
 };
+
+static const uint32_t NONE = UINT32_MAX; /* no rule */
 
 /* An address as a number. */
 struct key {

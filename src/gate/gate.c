@@ -21,12 +21,18 @@
 #include <unistd.h>
 
 #include "base/spin.h"
+#include "gate/keys.h"
 #include "gate/users.h"
+#include "proto/base64.h"
 
 enum {
     FILE_BYTES_MAX = 16 * 1024 * 1024,
     FILE_BYTES_FIRST = 4096,
 };
+
+_Static_assert((int)GATE_SCRAM_END_BYTES == (int)SCRAM_SIGNATURE_BYTES &&
+                   (int)GATE_USER_NAME_MAX == (int)GATE_NAME_BYTES_MAX,
+               "what gate.h says without users.h");
 
 /* All that is read from files, as one. */
 struct rules {
@@ -37,6 +43,7 @@ struct rules {
 struct slot {
     _Alignas(CACHE_LINE_BYTES) _Atomic(struct rules *) reads; /* NULL: nothing */
     char text[GATE_RULE_TEXT_BYTES];                          /* see gate_explain() */
+    struct gate_memory *memory; /* of its logins; NULL: nobody logs in */
 };
 
 struct gate {
@@ -234,12 +241,13 @@ static void rules_free(struct rules *rules)
 
 static int users_fill(struct gate_users *users, const struct gate *gate, char *ret_error)
 {
-    const char *path = NULL;
+    const char *paths[COUNT_OF(gate->config.files)] = {NULL};
+    size_t count = 0;
     for (size_t i = 0; i < COUNT_OF(gate->config.files); i++) {
         if (gate->config.files[i] == NULL)
             continue;
-        path = gate->config.files[i];
-        const int rc = file_add(users, path, ret_error);
+        paths[count++] = gate->config.files[i];
+        const int rc = file_add(users, gate->config.files[i], ret_error);
         if (rc != 0)
             return rc;
     }
@@ -247,7 +255,7 @@ static int users_fill(struct gate_users *users, const struct gate *gate, char *r
     struct gate_fault fault = {.what = "out of memory"};
     const int rc = gate_users_seal(users, before != NULL ? before->users : NULL, &fault);
     if (rc != 0)
-        fault_describe(path, &fault, ret_error);
+        fault_describe(paths[fault.file], &fault, ret_error);
     return rc;
 }
 
@@ -326,28 +334,90 @@ bool gate_login_required(const struct gate *gate)
     return gate->config.files[0] != NULL || gate->config.files[1] != NULL;
 }
 
+/* ── logins ───────────────────────────────────────────────────────────────────────────────── */
+
 uint16_t gate_check(struct gate *gate, unsigned slot, struct bytes name, struct bytes password)
 {
     const struct rules *rules = rules_open(gate, slot);
-    const uint16_t id = gate_users_find(rules->users, name, password);
+    const uint16_t id = gate_users_check(rules->users, gate->slots[slot].memory, name, password);
     rules_close(gate, slot);
     return id;
+}
+
+struct gate_exchange *gate_scram_begin(struct gate *gate, unsigned slot, struct bytes message,
+                                       struct bytes *ret_answer)
+{
+    uint8_t random[18], nonce[BASE64_ENCODED(sizeof(random))];
+    struct gate_exchange *exchange = malloc(sizeof(*exchange));
+    if (exchange == NULL)
+        return NULL;
+    bool ok = getrandom(random, sizeof(random), 0) == (ssize_t)sizeof(random);
+    if (ok) {
+        const size_t len = base64_encode(nonce, bytes_of(random, sizeof(random)));
+        const struct rules *rules = rules_open(gate, slot);
+        ok = gate_users_scram_begin(rules->users, message, bytes_of(nonce, len), exchange,
+                                    ret_answer);
+        rules_close(gate, slot);
+    }
+    if (ok)
+        return exchange;
+    gate_exchange_free(exchange);
+    return NULL;
+}
+
+uint16_t gate_scram_end(struct gate *gate, unsigned slot, struct gate_exchange *exchange,
+                        struct bytes message, uint8_t *ret_answer)
+{
+    const struct rules *rules = rules_open(gate, slot);
+    const uint16_t id =
+        gate_users_scram_end(rules->users, gate->slots[slot].memory, exchange, message, ret_answer);
+    rules_close(gate, slot);
+    return id;
+}
+
+struct bytes gate_exchange_name(const struct gate_exchange *exchange)
+{
+    return bytes_of(exchange->name, exchange->name_bytes);
+}
+
+void gate_exchange_free(struct gate_exchange *exchange)
+{
+    if (exchange != NULL)
+        explicit_bzero(exchange, sizeof(*exchange));
+    free(exchange);
+}
+
+/* ── rights ───────────────────────────────────────────────────────────────────────────────── */
+
+size_t gate_user_name(struct gate *gate, unsigned slot, uint16_t user, uint8_t *dst)
+{
+    const struct rules *rules = rules_open(gate, slot);
+    const struct bytes name = gate_users_name(rules->users, user);
+    if (name.len > 0)
+        memcpy(dst, name.ptr, name.len);
+    rules_close(gate, slot);
+    return name.len;
 }
 
 uint8_t gate_user_classes(struct gate *gate, unsigned slot, uint16_t user, bool *ret_confined)
 {
     const struct rules *rules = rules_open(gate, slot);
-    const bool known = gate_users_has(rules->users, user);
+    const uint8_t classes = gate_users_classes(rules->users, user);
+    *ret_confined = gate_users_prefixes(rules->users, user).len > 0;
     rules_close(gate, slot);
-    *ret_confined = false;
-    return known ? GATE_ALL : 0;
+    return classes;
 }
 
 bool gate_user_may_touch(struct gate *gate, unsigned slot, uint16_t user,
                          const struct proto_request *req)
 {
-    (void)gate, (void)slot, (void)user, (void)req;
-    return true;
+    const struct rules *rules = rules_open(gate, slot);
+    const struct bytes prefixes = gate_users_prefixes(rules->users, user);
+    /* Who is confined no more, since a moment ago, may go everywhere; who is no more, nowhere. */
+    const bool may =
+        prefixes.len > 0 ? gate_keys_covered(prefixes, req) : gate_users_has(rules->users, user);
+    rules_close(gate, slot);
+    return may;
 }
 
 /* Is this peer one that protected mode keeps out? */
@@ -485,8 +555,17 @@ static int gate_init(struct gate *gate, char *ret_error)
         (void)snprintf(ret_error, GATE_ERROR_BYTES, "out of memory");
         return -ENOMEM;
     }
-    for (unsigned i = 0; i < gate->config.slots; i++)
+    for (unsigned i = 0; i < gate->config.slots; i++) {
         atomic_init(&gate->slots[i].reads, NULL);
+        gate->slots[i].memory = NULL;
+    }
+    for (unsigned i = 0; gate_login_required(gate) && i < gate->config.slots; i++) {
+        gate->slots[i].memory = calloc(1, sizeof(*gate->slots[i].memory));
+        if (gate->slots[i].memory == NULL) {
+            (void)snprintf(ret_error, GATE_ERROR_BYTES, "out of memory");
+            return -ENOMEM;
+        }
+    }
     return gate_reload(gate, ret_error);
 }
 
@@ -514,6 +593,11 @@ void gate_free(struct gate *gate)
     if (gate == NULL)
         return;
     rules_free(atomic_load_explicit(&gate->rules, memory_order_relaxed));
+    for (unsigned i = 0; gate->slots != NULL && i < gate->config.slots; i++) {
+        if (gate->slots[i].memory != NULL)
+            explicit_bzero(gate->slots[i].memory, sizeof(*gate->slots[i].memory));
+        free(gate->slots[i].memory);
+    }
     free(gate->slots);
     free(gate->listeners);
     (void)pthread_mutex_destroy(&gate->look);

@@ -23,6 +23,20 @@ enum proto_class proto_class_of(enum proto_cmd cmd)
     return (enum proto_class)classes[cmd];
 }
 
+const char *proto_name_of(enum proto_cmd cmd)
+{
+    static const char *const names[PROTO_CMD_ALL_COUNT] = {
+#define COMMAND(ID, word, SHAPE, args_min, CLASS, handler) [PROTO_CMD_##ID] = (word),
+#include "tbl/commands.def"
+#undef COMMAND
+        [PROTO_CMD_NONE] = "",
+        [PROTO_CMD_BIN_NONE] = "",
+#define OPCODE(ID, code, quiet, EXTRAS, KEY, VALUE, CLASS, handler) [PROTO_CMD_BIN_##ID] = #ID,
+#include "tbl/opcodes.def"
+    };
+    return names[cmd];
+}
+
 bool proto_token_next(struct bytes *rest, struct bytes *ret_token)
 {
     return text_token_next(rest, ret_token);

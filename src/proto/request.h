@@ -147,6 +147,9 @@ extern const struct proto_command proto_commands[PROTO_CMD_COUNT];
 /* Of a command of either protocol (not one of the NONEs). */
 enum proto_class proto_class_of(enum proto_cmd cmd);
 
+/* What a command is called: its word; one of the binary protocol is in capitals. */
+const char *proto_name_of(enum proto_cmd cmd);
+
 static inline bool proto_is_binary(const struct proto_request *req)
 {
     return req->cmd > PROTO_CMD_NONE;

@@ -4,10 +4,13 @@
 #include "gate/attempt.h"
 #include "gate/gate.h"
 #include "proto/binary.h"
-
 #include "server/note.h"
+#include "server/transfer.h"
 
-#define SASL_MECHANISMS "PLAIN" /* all that there are */
+/* All that there are, the best first. */
+#define SASL_SCRAM      "SCRAM-SHA-256"
+#define SASL_PLAIN      "PLAIN"
+#define SASL_MECHANISMS SASL_SCRAM " " SASL_PLAIN
 
 enum { SASL_MECHANISM_BYTES_MAX = 32 };
 
@@ -17,19 +20,28 @@ static const char *login_verb(const struct net_io *io)
     return (*io->note & SESSION_BINARY) != 0 ? "sasl_auth" : "set";
 }
 
-/* Check an attempt and remember its outcome. Returns false when it failed. */
-static bool attempt_check(struct session_worker *worker, struct net_io *io,
-                          const struct gate_attempt *attempt)
+/* An attempt is over: who it is now (0: nobody), and who it claimed to be (empty: it was
+ * malformed). */
+static void attempt_end(struct session_worker *worker, const struct net_io *io, uint16_t user,
+                        struct bytes name)
 {
-    const uint16_t user = gate_check(worker->gate, worker->index, attempt->name, attempt->password);
     pass_user_set(worker, io, user);
     stat_inc(worker->cmd.stats, STAT_AUTH_CMDS);
     if (user == 0)
         stat_inc(worker->cmd.stats, STAT_AUTH_ERRORS);
     note_event(worker, io,
                (struct event){.type = user != 0 ? EVENT_LOGIN_OK : EVENT_LOGIN_FAILED,
-                              .user = attempt->name,
+                              .rule = bytes_str(name.len > 0 ? "" : "malformed"),
+                              .user = name,
                               .verb = login_verb(io)});
+}
+
+/* Check an attempt and remember its outcome. Returns false when it failed. */
+static bool attempt_check(struct session_worker *worker, const struct net_io *io,
+                          const struct gate_attempt *attempt)
+{
+    const uint16_t user = gate_check(worker->gate, worker->index, attempt->name, attempt->password);
+    attempt_end(worker, io, user, attempt->name);
     return user != 0;
 }
 
@@ -72,27 +84,59 @@ static enum net_rc refuse(struct net_io *io, const struct proto_request *req)
     return NET_CLOSE;
 }
 
-/* PLAIN is one message, so a step, which continues something, can never go well. */
-static void sasl_attempt(struct session_worker *worker, struct net_io *io,
-                         const struct proto_request *req)
+static void sasl_failed(struct session_worker *worker, struct net_io *io,
+                        const struct proto_request *req)
 {
-    struct gate_attempt attempt;
-    if (req->cmd == PROTO_CMD_BIN_SASL_AUTH && bytes_is(req->key, SASL_MECHANISMS) &&
-        gate_plain_parse(req->value, &attempt)) {
-        const bool ok = attempt_check(worker, io, &attempt);
-        answer(io, req, ok ? PROTO_STATUS_OK : PROTO_STATUS_AUTH_ERROR, ok ? "Authenticated" : "");
-        return;
-    }
-    stat_inc(worker->cmd.stats, STAT_AUTH_CMDS);
-    stat_inc(worker->cmd.stats, STAT_AUTH_ERRORS);
-    note_event(worker, io,
-               (struct event){.type = EVENT_LOGIN_FAILED,
-                              .rule = bytes_str("malformed"),
-                              .verb = login_verb(io)});
+    attempt_end(worker, io, 0, bytes_of(NULL, 0));
     answer(io, req, PROTO_STATUS_AUTH_ERROR, "");
 }
 
-static enum net_rc binary_run(struct session_worker *worker, struct net_io *io)
+/* The first message by SCRAM. Counts as an attempt only when it comes to nothing here. */
+static void scram_begin(struct session_worker *worker, void **self, struct net_io *io,
+                        const struct proto_request *req)
+{
+    struct bytes text;
+    struct gate_exchange *exchange =
+        gate_scram_begin(worker->gate, worker->index, req->value, &text);
+    if (exchange != NULL && transfer_login(self, exchange))
+        proto_binary_reply(io->out, req, PROTO_STATUS_AUTH_CONTINUE, text);
+    else
+        sasl_failed(worker, io, req);
+}
+
+/* The final one. */
+static void scram_end(struct session_worker *worker, struct net_io *io,
+                      const struct proto_request *req, struct gate_exchange *exchange)
+{
+    uint8_t text[GATE_SCRAM_END_BYTES];
+    const uint16_t user = gate_scram_end(worker->gate, worker->index, exchange, req->value, text);
+    attempt_end(worker, io, user, gate_exchange_name(exchange));
+    if (user != 0)
+        proto_binary_reply(io->out, req, PROTO_STATUS_OK, bytes_of(text, sizeof(text)));
+    else
+        answer(io, req, PROTO_STATUS_AUTH_ERROR, "");
+}
+
+/* A message of a login. `exchange` is what the message before has begun, or NULL. */
+static void sasl_message(struct session_worker *worker, void **self, struct net_io *io,
+                         const struct proto_request *req, struct gate_exchange *exchange)
+{
+    struct gate_attempt attempt;
+    const bool begins = req->cmd == PROTO_CMD_BIN_SASL_AUTH;
+    const bool is_scram = bytes_is(req->key, SASL_SCRAM);
+    if (begins && is_scram) {
+        scram_begin(worker, self, io, req);
+    } else if (begins && bytes_is(req->key, SASL_PLAIN) && gate_plain_parse(req->value, &attempt)) {
+        const bool ok = attempt_check(worker, io, &attempt);
+        answer(io, req, ok ? PROTO_STATUS_OK : PROTO_STATUS_AUTH_ERROR, ok ? "Authenticated" : "");
+    } else if (!begins && is_scram && exchange != NULL) {
+        scram_end(worker, io, req, exchange);
+    } else {
+        sasl_failed(worker, io, req);
+    }
+}
+
+static enum net_rc binary_run(struct session_worker *worker, void **self, struct net_io *io)
 {
     struct proto_request req;
     size_t used = 0;
@@ -110,6 +154,7 @@ static enum net_rc binary_run(struct session_worker *worker, struct net_io *io)
     if (in.len - used < req.value_bytes)
         return NET_MORE;
     req.value = bytes_of(in.ptr + used, (size_t)req.value_bytes);
+    struct gate_exchange *exchange = transfer_login_take(self);
     if (req.cmd == PROTO_CMD_BIN_VERSION)
         (void)!cmd_run(&worker->cmd, &req);
     else if (req.cmd == PROTO_CMD_BIN_SASL_LIST)
@@ -117,13 +162,14 @@ static enum net_rc binary_run(struct session_worker *worker, struct net_io *io)
     else if (req.key.len > SASL_MECHANISM_BYTES_MAX)
         answer(io, &req, PROTO_STATUS_INVALID, "");
     else
-        sasl_attempt(worker, io, &req);
+        sasl_message(worker, self, io, &req, exchange);
+    gate_exchange_free(exchange);
     io->used += used + (size_t)req.value_bytes;
     io->requests++;
     return NET_AGAIN;
 }
 
-enum net_rc login_run(struct session_worker *worker, struct net_io *io)
+enum net_rc login_run(struct session_worker *worker, void **self, struct net_io *io)
 {
-    return (*io->note & SESSION_BINARY) != 0 ? binary_run(worker, io) : text_run(worker, io);
+    return (*io->note & SESSION_BINARY) != 0 ? binary_run(worker, self, io) : text_run(worker, io);
 }

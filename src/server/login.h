@@ -3,8 +3,11 @@
  *
  * With credentials configured (-Y, -S), session_run() hands every byte of such a connection to
  * login_run(), and no command of it to `cmd` (but for the binary version): what is not a login is
- * refused here, whatever command it is, known or not. There is no state between two attempts. Bytes
- * behind a successful login are run as that user's.
+ * refused here, whatever command it is, known or not. Bytes behind a successful login are run as
+ * that user's.
+ *
+ * There is no state between two attempts. One by SCRAM has two messages; what the first one has
+ * begun is kept with the connection (transfer_login) and ends with whatever comes next.
  *
  * By the binary protocol a client may log in again. From the moment on that it tries to, nobody is
  * logged in, until the attempt went well.
@@ -30,5 +33,6 @@ static inline bool login_again(const struct session_worker *worker, const struct
            req->cmd <= PROTO_CMD_BIN_SASL_STEP;
 }
 
-/* Take one attempt off the input that is not used, and answer it. The protocol is chosen. */
-enum net_rc login_run(struct session_worker *worker, struct net_io *io);
+/* Take one attempt, or one message of it, off the input that is not used, and answer it. The
+ * protocol is chosen. */
+enum net_rc login_run(struct session_worker *worker, void **session, struct net_io *io);

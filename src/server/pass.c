@@ -4,6 +4,7 @@
 #include "gate/gate.h"
 #include "proto/binary.h"
 #include "proto/compose.h"
+#include "server/note.h"
 
 static void note_set(const struct net_io *io, uint32_t mask, uint32_t bits)
 {
@@ -40,6 +41,23 @@ bool pass_renew(const struct session_worker *worker, const struct net_io *io)
     return classes != 0;
 }
 
+static COLD void refuse(const struct session_worker *worker, const struct net_io *io,
+                        struct proto_request *req, enum event_type why, bool of_user)
+{
+    uint8_t name[GATE_USER_NAME_MAX];
+    const size_t name_bytes =
+        gate_user_name(worker->gate, worker->index, pass_user(*io->note), name);
+    note_event(worker, io,
+               (struct event){.type = why,
+                              .rule = bytes_str(of_user ? "user" : "address"),
+                              .user = bytes_of(name, name_bytes),
+                              .verb = proto_name_of(req->cmd)});
+    if (proto_is_binary(req))
+        proto_binary_refuse(req, PROTO_STATUS_DENIED);
+    else
+        req->error = proto_reply_texts[PROTO_REPLY_DENIED];
+}
+
 void pass_judge(const struct session_worker *worker, const struct net_io *io,
                 struct proto_request *req)
 {
@@ -47,15 +65,14 @@ void pass_judge(const struct session_worker *worker, const struct net_io *io,
         return;
     bool confined = false;
     const uint16_t user = pass_user(*io->note);
-    uint8_t classes = address_classes(*io->note);
-    if (user != 0)
-        classes &= gate_user_classes(worker->gate, worker->index, user, &confined);
     const uint8_t needed = gate_class_of(req);
-    if ((needed & ~classes) == 0 &&
-        (!confined || gate_user_may_touch(worker->gate, worker->index, user, req)))
-        return;
-    if (proto_is_binary(req))
-        proto_binary_refuse(req, PROTO_STATUS_DENIED);
-    else
-        req->error = proto_reply_texts[PROTO_REPLY_DENIED];
+    uint8_t classes = GATE_ALL;
+    if (user != 0)
+        classes = gate_user_classes(worker->gate, worker->index, user, &confined);
+    if ((needed & ~address_classes(*io->note)) != 0)
+        refuse(worker, io, req, EVENT_VERB_DENIED, false);
+    else if ((needed & ~classes) != 0)
+        refuse(worker, io, req, EVENT_VERB_DENIED, true);
+    else if (confined && !gate_user_may_touch(worker->gate, worker->index, user, req))
+        refuse(worker, io, req, EVENT_KEY_DENIED, true);
 }

@@ -93,7 +93,7 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
             return rc;
     }
     if (login_wanted(worker, io))
-        return login_run(worker, io);
+        return login_run(worker, self, io);
     const uint32_t note = *io->note;
 
     /* 1. Parse what one read brought; meanwhile the buckets of the keys parsed so far arrive. */
@@ -112,7 +112,7 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
     /* 3. Run them in order; net sends the answers together. */
     for (size_t i = 0; i < count; i++) {
         if (login_again(worker, &batch[i]))
-            return login_run(worker, io);
+            return login_run(worker, self, io);
         if (UNLIKELY(note & PASS_RESTRICTED))
             pass_judge(worker, io, &batch[i]);
         const enum cmd_rc rc = cmd_run(cmd, &batch[i]);
@@ -135,7 +135,7 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
         return NET_MORE;
     case PARSED_LARGE:
         if (login_again(worker, &batch[count]))
-            return login_run(worker, io);
+            return login_run(worker, self, io);
         if (UNLIKELY(note & PASS_RESTRICTED))
             pass_judge(worker, io, &batch[count]);
         io->used += len;

@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/transfer.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
+#include "gate/gate.h"
+#include "server/login.h"
+#include "server/pass.h"
+
 struct session {
-    enum { UPLOAD, SWALLOW, SUSPENDED, WATCHING } state;
+    enum { UPLOAD, SWALLOW, SUSPENDED, WATCHING, LOGIN } state;
     uint64_t left;     /* UPLOAD, SWALLOW: bytes of the data block, its end bytes included */
     size_t line_bytes; /* SUSPENDED: of the request, which stays in the input until it is done */
-    struct cmd_upload upload;       /* SUSPENDED: only its req is used */
+    struct cmd_upload upload;       /* SUSPENDED, WATCHING: only its req is used */
     struct logger_watcher *watcher; /* WATCHING */
+    struct gate_exchange *exchange; /* LOGIN */
 };
 
 static enum net_rc verdict(enum cmd_rc rc)
@@ -84,12 +90,30 @@ enum net_rc transfer_watch(struct session_worker *worker, void **self)
     *self = session;
     session->state = WATCHING;
     session->watcher = worker->cmd.watcher;
+    session->upload.req.cmd = PROTO_CMD_WATCH;
     return NET_HOLD;
+}
+
+/* The rules have changed: may it still do what it is at? */
+static bool may_go_on(const struct session_worker *worker, const struct session *session,
+                      const struct net_io *io)
+{
+    if (!pass_renew(worker, io) || login_wanted(worker, io))
+        return false;
+    struct proto_request req = session->upload.req;
+    if (req.error != NULL || (*io->note & PASS_RESTRICTED) == 0)
+        return true;
+    pass_judge(worker, io, &req);
+    return req.error == NULL;
 }
 
 enum net_rc transfer_resume(struct session_worker *worker, void **self, struct net_io *io)
 {
     struct session *session = *self;
+    if (session->state == LOGIN)
+        return login_run(worker, self, io);
+    if (UNLIKELY(!pass_is_current(worker, *io->note)) && !may_go_on(worker, session, io))
+        return NET_CLOSE;
     if (session->state == WATCHING) {
         (void)logger_watcher_take(session->watcher, io->out, WATCH_BYTES_MAX);
         return NET_HOLD;
@@ -140,6 +164,30 @@ enum net_rc transfer_suspend(struct session_worker *worker, void **self, struct 
     return NET_YIELD;
 }
 
+bool transfer_login(void **self, struct gate_exchange *exchange)
+{
+    struct session *session = calloc(1, sizeof(*session));
+    if (session == NULL) {
+        gate_exchange_free(exchange);
+        return false;
+    }
+    session->state = LOGIN;
+    session->exchange = exchange;
+    *self = session;
+    return true;
+}
+
+struct gate_exchange *transfer_login_take(void **self)
+{
+    struct session *session = *self;
+    if (session == NULL)
+        return NULL;
+    assert(session->state == LOGIN);
+    struct gate_exchange *exchange = session->exchange;
+    session_end(self);
+    return exchange;
+}
+
 uint8_t *transfer_space(void *worker, void *self, size_t *ret_len, bool *ret_last)
 {
     (void)worker;
@@ -166,6 +214,8 @@ void transfer_gone(void *worker, void *self)
         cmd_upload_abort(&session->upload);
     else if (session->state == WATCHING)
         logger_watcher_free(session->watcher);
+    else if (session->state == LOGIN)
+        gate_exchange_free(session->exchange);
     else
         cmd_abort(&context->cmd, &session->upload.req);
     free(session);

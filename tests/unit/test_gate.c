@@ -95,7 +95,8 @@ static struct gate_users *table(const char *text, const struct gate_users *befor
 
 static uint16_t find(const struct gate_users *users, const char *name, const char *password)
 {
-    return gate_users_find(users, bytes_str(name), bytes_str(password));
+    static struct gate_memory memory;
+    return gate_users_check(users, &memory, bytes_str(name), bytes_str(password));
 }
 
 static void users_found(void **state)

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "event/sink_priv.h"
 
 #define SYSLOG_PATH "/dev/log"
@@ -47,6 +48,9 @@ static int host_parse(struct event_sink *sink, char *error)
     }
     if (len == 0 || len >= sizeof(host) || colon[1] == '\0')
         return refuse(error, sink->name, "not syslog:HOST:PORT, and not an absolute path either");
+    uint64_t port;
+    if (!num_parse_u64(bytes_str(colon + 1), UINT16_MAX, &port) || port == 0)
+        return refuse(error, sink->name, "the port is a number, 1..65535");
     memcpy(host, start, len);
     host[len] = '\0';
     const struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICSERV};

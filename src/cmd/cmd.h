@@ -46,6 +46,7 @@ struct cmd_server_ops {
     void (*stats_conns)(void *arg, struct out *out);
     void (*stats_access)(void *arg, struct out *out);
     void (*stats_limits)(void *arg, struct out *out);
+    void (*stats_udp)(void *arg, struct out *out);
     void (*stats_reset)(void *arg); /* every worker's counters and the store's */
     /* Every worker's counters, added up. */
     void (*stats_sum)(void *arg, uint64_t ret_sum[STAT_ID_COUNT]);

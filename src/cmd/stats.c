@@ -74,6 +74,13 @@ static enum cmd_rc stats_access(struct cmd_ctx *ctx, struct proto_request *req, 
     return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_access);
 }
 
+static enum cmd_rc stats_udp(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
+{
+    (void)req;
+    (void)args;
+    return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_udp);
+}
+
 static enum cmd_rc stats_reset(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
 {
     (void)req;
@@ -215,7 +222,7 @@ static const struct {
     {"conns", stats_conns},       {"items", stats_items},
     {"slabs", stats_slabs},       {"sizes", cmd_stats_sizes},
     {"limits", stats_limits},     {"security", stats_security},
-    {"access", stats_access},
+    {"access", stats_access},     {"udp", stats_udp},
 };
 
 enum cmd_rc cmd_stats(struct cmd_ctx *ctx, struct proto_request *req)

@@ -103,6 +103,7 @@ struct net_datagrams {
     struct net_datagram *item;
     size_t count;
     unsigned listener;
+    int fd;          /* of the socket */
     struct out *out; /* empty; takes the answers, without blobs */
 };
 

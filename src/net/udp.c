@@ -414,8 +414,11 @@ void net_udp_serve(struct net_worker *worker, struct net_udp *udp)
         count = receive(worker, udp);
         if (count == 0)
             return;
-        struct net_datagrams all = {
-            .item = batch->item, .count = count, .listener = udp->listener, .out = &batch->out};
+        struct net_datagrams all = {.item = batch->item,
+                                    .count = count,
+                                    .listener = udp->listener,
+                                    .fd = udp->fd,
+                                    .out = &batch->out};
         worker->net->config.ops->datagrams(worker->arg, &all);
         for (size_t i = 0; i < count && !batch->out.failed; i++)
             if (batch->item[i].answer_bytes > 0)

@@ -264,6 +264,36 @@ static bool tls_check(struct opt_parse *parse)
     return listen_tls_check(parse);
 }
 
+/* What asks for logins or certificates asks for them everywhere, and UDP knows neither. */
+static bool udp_check(struct opt_parse *parse)
+{
+    struct opts *opts = parse->opts;
+    struct opt_udp udp;
+    const char *fault = opt_udp_parse(opts->udp_policy, &udp);
+    if (fault != NULL)
+        return opt_refuse(parse, 1,
+                          "-o udp_policy: '%.100s' %s; allowed: rr, drop, miss, tcp-vouched, "
+                          "prefixes:CIDR+CIDR, open, joined by +",
+                          opts->udp_policy, fault);
+    if (opts->udp_port == 0)
+        return true;
+    if (given(parse, 'U') && !given(parse, 'p'))
+        opts->port = opts->udp_port;
+    bool certificates = opts->enable_ssl && opts->ssl_verify_mode >= 2;
+    struct bytes rest = bytes_str(opts->listen);
+    struct opt_listen listen;
+    while (opt_listen_next(&rest, &listen) > 0)
+        certificates |= listen.tls == OPT_LISTEN_MTLS;
+    if (certificates)
+        return opt_refuse(parse, EX_USAGE,
+                          "-U, --udp-port: clients show no certificates by UDP, and -o "
+                          "ssl_verify_mode or mtls: asks for them; allowed: -U 0");
+    if ((udp.policy & OPT_UDP_VOUCHED) != 0 && opts->port == 0)
+        return opt_refuse(parse, EX_USAGE,
+                          "-o udp_policy: nobody can connect by TCP to be vouched for (-p 0)");
+    return true;
+}
+
 static void together_check(struct opt_parse *parse)
 {
     struct opts *opts = parse->opts;
@@ -286,7 +316,7 @@ static void together_check(struct opt_parse *parse)
         opt_refuse(parse, EX_USAGE,
                    "-N, --napi-ids: %u queues are more than worker threads (-t); allowed: 1..%u",
                    opts->napi_ids, opts->threads);
-    else
+    else if (udp_check(parse))
         (void)tls_check(parse);
     opts->stats_detail = given(parse, 'D');
 }

@@ -16,6 +16,7 @@
 
 #include "base/attr.h"
 #include "base/bytes.h"
+#include "base/ip.h"
 
 /* The release whose behaviour we keep; scripts look for it. */
 #define OPT_MEMCACHED_VERSION "1.6.45"
@@ -116,6 +117,28 @@ struct opt_listen {
 /* Take the next address off the front of `rest`, the text of opts->listen.
  * Returns 1; 0 at the end; -EINVAL when it is malformed (never after opt_parse() went well). */
 int opt_listen_next(struct bytes *rest, struct opt_listen *ret_listen);
+
+/* What -o udp_policy says, as a set. DROP is what happens without the others to what is not RR. */
+enum {
+    OPT_UDP_RR = 1,
+    OPT_UDP_DROP = 2,
+    OPT_UDP_MISS = 4,
+    OPT_UDP_VOUCHED = 8,
+    OPT_UDP_PREFIXES = 16,
+    OPT_UDP_OPEN = 32,
+};
+
+enum { OPT_UDP_PREFIXES_MAX = 64 };
+
+struct opt_udp {
+    uint8_t policy;
+    size_t prefix_count;
+    struct ip_prefix prefixes[OPT_UDP_PREFIXES_MAX];
+};
+
+/* Read a policy. Returns NULL, or what is wrong with it, to stand behind the text (never after
+ * opt_parse() went well). */
+MUST_USE const char *opt_udp_parse(const char *text, struct opt_udp *ret_udp);
 
 /* What -B says; never DEFAULT. */
 enum opt_protocol opt_protocol_of(const struct opts *opts);

@@ -116,6 +116,7 @@ static void stats_settings(void *arg, struct out *out)
         .verbose = log_level_get(),
         .oldest_s = info.oldest_s,
         .port = server->opts->port >= 0 ? server->opts->port : server->port,
+        .udp_port = server->opts->udp_port >= 0 ? server->opts->udp_port : server->udp_port,
         .stats_detail = cmd_prefixes_on(&server->prefixes),
         .slab_automove = TUNED(server, automove),
         .slab_automove_window_s = TUNED(server, automove_window_s),
@@ -132,6 +133,14 @@ static void stats_settings(void *arg, struct out *out)
         .warm_max_factor = TUNED(server, warm_max_factor),
     };
     stat_print_settings(out, server->opts, &live);
+}
+
+static void stats_udp(void *arg, struct out *out)
+{
+    struct server *server = arg;
+    uint64_t sum[STAT_ID_COUNT];
+    stat_registry_sum(server->stats, sum);
+    stat_print_udp(out, sum);
 }
 
 static void stats_sum(void *arg, uint64_t ret_sum[STAT_ID_COUNT])
@@ -187,6 +196,8 @@ static const char *state_name(enum net_state state)
 static void conn_print(void *arg, const struct net_conn_info *info)
 {
     struct out *out = arg;
+    if (info->datagrams)
+        out_printf(out, "STAT %d:UDP UDP\r\n", info->fd);
     out_printf(out, "STAT %d:addr %s\r\n", info->fd, info->address);
     if (info->listen_address[0] != '\0')
         out_printf(out, "STAT %d:listen_addr %s\r\n", info->fd, info->listen_address);
@@ -256,6 +267,7 @@ const struct cmd_server_ops admin_ops = {
     .stats_limits = stats_limits,
     .stats_security = stats_security,
     .admin_used = server_admin_used,
+    .stats_udp = stats_udp,
     .stats_reset = stats_reset,
     .stats_sum = stats_sum,
     .memory_set = memory_set,

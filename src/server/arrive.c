@@ -66,6 +66,8 @@ bool server_arrive(void *arg, unsigned listener, const struct ip_peer *peer, con
         *ret_words = who.words;
         return false;
     }
+    if (who.server->udp != NULL)
+        udp_vouch(who.server->udp, peer);
     return true;
 }
 

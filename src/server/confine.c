@@ -43,7 +43,8 @@
 /* EVENTS is the thread that feeds the sinks of events, which are files (APPENDER) or unix sockets
  * and syslog (DIALER); what it may do, the process must be allowed to do as well.
  * With certain options: CLEANER is the listener's thread with -d and -P, SAVER the same with -e,
- * MAPPER any thread with -e, READER a worker with -Z, for refresh_certs. */
+ * MAPPER any thread with -e, READER a worker with -Z, for refresh_certs; LOOKER the listener's
+ * thread with -U, which asks the kernel for this host's addresses. */
 enum who {
     MAIN = 1,
     WORKER = 2,
@@ -56,6 +57,7 @@ enum who {
     READER = 64,
     APPENDER = 256,
     DIALER = 512,
+    LOOKER = 1024,
 };
 
 enum what {
@@ -98,6 +100,8 @@ static const struct rule rules[] = {
     CALL(sendto, MAIN | WORKER | EVENTS),
     CALL(sendmsg, MAIN | WORKER),
     CALL(recvmsg, MAIN | WORKER),
+    CALL(recvmmsg, MAIN | WORKER),
+    CALL(sendmmsg, MAIN | WORKER),
     CALL(read, MAIN | WORKER | EVENTS),
     CALL(readv, MAIN | WORKER),
     CALL(write, ALL),
@@ -116,6 +120,8 @@ static const struct rule rules[] = {
     CALL(getsockopt, MAIN | WORKER),
     CALL(setsockopt, MAIN | WORKER),
     CALL(accept4, MAIN),
+    CALL_IS(socket, LOOKER, 0, AF_NETLINK),
+    CALL(bind, LOOKER),
     /* time, sleep, chance */
     CALL(clock_gettime, ALL),
     CALL(gettimeofday, ALL),
@@ -353,6 +359,8 @@ int confine_process(const struct opts *opts)
         who |= CLEANER;
     if (opts->memory_file != NULL)
         who |= SAVER | MAPPER;
+    if (opts->udp_port != 0)
+        who |= LOOKER;
     return install(opts, who, SECCOMP_FILTER_FLAG_TSYNC);
 }
 

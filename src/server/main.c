@@ -86,7 +86,9 @@ static int serve(struct server *server, const struct opts *opts, struct net_tls 
     const int init_rc = server_init(server, opts, tls, error);
     if (init_rc != 0) {
         log_line(LOG_ERROR, "%s", error);
-        return init_rc == -EKEYREJECTED ? PROCESS_BAD_VALUE : PROCESS_OS;
+        return init_rc == -EKEYREJECTED ? PROCESS_BAD_VALUE
+               : init_rc == -EPERM      ? PROCESS_USAGE
+                                        : PROCESS_OS;
     }
     signals_handle(server);
     if (opts->lock_memory)
@@ -122,6 +124,18 @@ static void inert_tell(const char *label)
     log_line(LOG_INFO, "%s is accepted for compatibility and has no effect", label);
 }
 
+/* Of each worker, at most: names may have several addresses. */
+static uint64_t udp_sockets(const struct opts *opts)
+{
+    enum { ADDRESSES_PER_NAME = 4 };
+    uint64_t names = 0;
+    struct bytes rest = bytes_str(opts->listen);
+    struct opt_listen listen;
+    while (opts->udp_port != 0 && opt_listen_next(&rest, &listen) > 0)
+        names++;
+    return names * ADDRESSES_PER_NAME;
+}
+
 /* Limits, rights, background: what is settled before anything is set up. Returns the exit code. */
 static int settle(const struct opts *opts)
 {
@@ -140,7 +154,8 @@ static int settle(const struct opts *opts)
     }
     /* Connections, per worker two fds, the listener's, standard ones, files: rounded up. */
     if (code == 0)
-        code = process_fds_raise(opts->conn_limit + 2ull * opts->threads + 64);
+        code =
+            process_fds_raise(opts->conn_limit + (2ull + udp_sockets(opts)) * opts->threads + 64);
     if (code == 0 && opts->lock_memory)
         process_memory_lock_allow();
     if (code == 0)
@@ -156,8 +171,8 @@ static int settle(const struct opts *opts)
 static int run(const struct opts *opts)
 {
     opt_inert_each(opts, inert_tell);
-    if (opts->unix_socket == NULL && opts->port == 0) {
-        log_line(LOG_ERROR, "nothing to listen on: -p 0 needs -s");
+    if (opts->unix_socket == NULL && opts->port == 0 && opts->udp_port == 0) {
+        log_line(LOG_ERROR, "nothing to listen on: -p 0 needs -s or -U");
         return PROCESS_USAGE;
     }
     clock_init();

@@ -218,7 +218,8 @@ int process_portfile_write(const struct net *net)
     struct net_listener_info info;
     for (size_t i = 0; net_listener_get(net, i, &info) && len + 64 < sizeof(text); i++)
         if (info.port != 0)
-            len += (size_t)snprintf(text + len, sizeof(text) - len, "TCP %s: %d\n",
+            len += (size_t)snprintf(text + len, sizeof(text) - len, "%s %s: %d\n",
+                                    info.datagrams ? "UDP" : "TCP",
                                     info.address[3] == '6' ? "INET6" : "INET", info.port);
     const int rc = len > 0 ? file_replace(path, ".lck", text) : 0;
     if (rc == 0)

@@ -107,6 +107,9 @@ static int workers_init(struct server *server)
             rc = worker_init(&server->workers[i], &model, &server->net);
         if (rc != 0)
             return rc;
+        server->worker_count++;
+        if (server->udp != NULL && udp_worker_new(server->udp, &server->workers[i].udp) != 0)
+            return -ENOMEM;
         server->workers[i].index = i;
         server->workers[i].gate = server->gate;
         server->workers[i].limiter = gate_limiter_of(server->limits, i, model.events);
@@ -115,7 +118,6 @@ static int workers_init(struct server *server)
                                                             .stats = model.stats,
                                                             .log = model.log,
                                                             .events = model.events};
-        server->worker_count++;
     }
     return 0;
 }
@@ -135,7 +137,21 @@ static enum net_tls_mode tls_mode(const struct server *server, enum opt_listen_t
     return NET_TLS_OFF;
 }
 
-/* Turn the text of -l into addresses. Returns how many, or -errno. */
+static struct net_address address_of(const struct server *server, const struct opt_listen *host,
+                                     bool datagrams)
+{
+    const int32_t port = datagrams ? server->opts->udp_port : server->opts->port;
+    const int32_t wanted = host->port >= 0 ? host->port : port;
+    return (struct net_address){
+        .host = strcmp(host->host, "*") == 0 ? NULL : host->host,
+        .port = wanted < 0 ? 0 : wanted,
+        .tag = (uint8_t)host->protocol,
+        .tls = datagrams ? NET_TLS_OFF : tls_mode(server, host->tls),
+        .datagrams = datagrams,
+    };
+}
+
+/* Turn the text of -l into addresses, those of TCP first. Returns how many, or -errno. */
 static int addresses_init(struct server *server)
 {
     const struct opts *opts = server->opts;
@@ -143,25 +159,24 @@ static int addresses_init(struct server *server)
     size_t max = 1;
     for (size_t i = 0; i < list.len; i++)
         max += list.ptr[i] == ',' || list.ptr[i] == ';';
-    server->addresses = calloc(max, sizeof(*server->addresses));
+    server->addresses = calloc(2 * max, sizeof(*server->addresses));
     server->hosts = calloc(max, sizeof(*server->hosts));
     if (server->addresses == NULL || server->hosts == NULL)
         return -ENOMEM;
-    int count = 0;
+    size_t count = 0;
     struct bytes rest = list;
-    for (int rc; (size_t)count < max; count++) {
-        struct opt_listen *host = &server->hosts[count];
-        if ((rc = opt_listen_next(&rest, host)) <= 0)
-            return rc < 0 ? rc : count;
-        const int32_t port = host->port >= 0 ? host->port : opts->port;
-        server->addresses[count] = (struct net_address){
-            .host = strcmp(host->host, "*") == 0 ? NULL : host->host,
-            .port = port < 0 ? 0 : port,
-            .tag = (uint8_t)host->protocol,
-            .tls = tls_mode(server, host->tls),
-        };
-    }
-    return count;
+    for (int rc; count < max; count++)
+        if ((rc = opt_listen_next(&rest, &server->hosts[count])) <= 0) {
+            if (rc < 0)
+                return rc;
+            break;
+        }
+    size_t address_count = 0;
+    for (int datagrams = 0; datagrams < 2; datagrams++)
+        for (size_t i = 0; i < count && (datagrams ? opts->udp_port : opts->port) != 0; i++)
+            server->addresses[address_count++] =
+                address_of(server, &server->hosts[i], datagrams != 0);
+    return (int)address_count;
 }
 
 static void poked(void *arg)
@@ -169,11 +184,35 @@ static void poked(void *arg)
     server_reload(arg);
 }
 
+static void tick(void *arg)
+{
+    const struct server *server = arg;
+    udp_tick(server->udp);
+}
+
+/* Tell what is listened on, and let those parts know that have to. */
+static int listeners_learn(struct server *server, char *error)
+{
+    /* A person in front of a terminal is told without asking. */
+    const enum log_level level = isatty(STDERR_FILENO) ? LOG_ERROR : LOG_INFO;
+    struct net_listener_info info;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && net_listener_get(server->net, i, &info); i++) {
+        log_line(level, "listening on %s", info.address);
+        int32_t *port = info.datagrams ? &server->udp_port : &server->port;
+        if (*port == 0)
+            *port = info.port;
+        if (info.datagrams)
+            rc = udp_listener_add(server->udp, i, &info, error);
+    }
+    return rc;
+}
+
 static int net_init(struct server *server, char *error)
 {
     const struct opts *opts = server->opts;
     int address_count = 0;
-    if (opts->unix_socket == NULL && opts->port != 0)
+    if (opts->unix_socket == NULL)
         address_count = addresses_init(server);
     struct stat_block *stats;
     const int stat_rc = stat_block_new(server->stats, &stats);
@@ -205,19 +244,14 @@ static int net_init(struct server *server, char *error)
         .in_bytes_max = opts->read_buf_limit_bytes / opts->threads,
         .poked = poked,
         .arrive = server_arrive,
+        .tick = tick,
         .arg = server,
     };
     int rc = net_new(&config, &server->net, error);
     if (rc == 0)
         rc = server_listeners_tell(server, error);
-    /* A person in front of a terminal is told without asking. */
-    const enum log_level level = isatty(STDERR_FILENO) ? LOG_ERROR : LOG_INFO;
-    struct net_listener_info info;
-    for (size_t i = 0; rc == 0 && net_listener_get(server->net, i, &info); i++) {
-        log_line(level, "listening on %s", info.address);
-        if (server->port == 0)
-            server->port = info.port;
-    }
+    if (rc == 0)
+        rc = listeners_learn(server, error);
     if (rc == 0)
         rules_tell(server);
     return rc;
@@ -242,6 +276,8 @@ int server_init(struct server *server, const struct opts *opts, struct net_tls *
         rc = memory_open(server, ret_error);
     if (rc == 0)
         rc = cmd_prefixes_init(&server->prefixes, opts->stats_delimiter, opts->stats_detail);
+    if (rc == 0 && opts->udp_port != 0 && opts->unix_socket == NULL)
+        rc = udp_new(opts, &server->udp, ret_error);
     if (rc == 0)
         rc = workers_init(server);
     if (rc == 0)
@@ -288,6 +324,9 @@ void server_reload(struct server *server)
         log_line(LOG_ERROR, "users and access stay as they were: %s", gate_error);
     else
         rules_tell(server);
+    char udp_error[UDP_ERROR_BYTES];
+    if (server->udp != NULL && udp_reload(server->udp, udp_error) != 0)
+        log_line(LOG_ERROR, "the keys of -o udp_keys stay as they were: %s", udp_error);
     if (server->tls != NULL) {
         char error[NET_TLS_ERROR_BYTES];
         (void)server_tls_refresh(server, error);
@@ -308,6 +347,7 @@ void server_fini(struct server *server)
     free(server->addresses);
     free(server->hosts);
     cmd_prefixes_fini(&server->prefixes);
+    udp_free(server->udp);
     gate_free(server->gate);
     gate_limits_free(server->limits);
     stat_registry_free(server->stats);

@@ -10,6 +10,7 @@
 #include "cmd/tuning.h"
 #include "net/net.h"
 #include "opt/opt.h"
+#include "server/udp.h"
 #include "server/worker.h"
 #include "stat/stat.h"
 
@@ -32,8 +33,10 @@ struct server {
     struct net_address *addresses;
     struct opt_listen *hosts; /* backs the addresses' names */
     struct net_tls *tls;      /* NULL without -Z */
+    struct udp *udp;          /* NULL without -U */
     struct net *net;
-    int32_t port;         /* the first that is really listened on; 0: none */
+    int32_t port;         /* the first of TCP that is really listened on; 0: none */
+    int32_t udp_port;     /* likewise of UDP */
     bool restored;        /* the store began with what the memory file held */
     bool served;          /* clients may have changed it since */
     bool save_failed;     /* the memory file will not be used, and it was wanted */

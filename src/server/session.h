@@ -19,6 +19,7 @@ enum { SESSION_BATCH = CMD_BATCH };
 
 struct gate;
 struct gate_limiter;
+struct udp_worker;
 
 /* What a connection's note (net_io.note) remembers, also while it has no session. */
 enum {
@@ -36,6 +37,7 @@ struct session_worker {
     unsigned index;
     struct gate *gate;             /* who may do what */
     struct gate_limiter *limiter;  /* how much */
+    struct udp_worker *udp;        /* what datagrams need; NULL without -U */
     bool login_required;           /* gate_login_required() */
     uint32_t generation;           /* gate_generation(), as of this loop turn */
     uint32_t trace_s, trace_lines; /* -vv: lines printed in that second */

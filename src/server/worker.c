@@ -8,6 +8,7 @@
 #include "server/confine.h"
 #include "server/trace.h"
 #include "server/transfer.h"
+#include "server/udp.h"
 
 enum {
     HOUSEKEEPING_MS = 1000, /* expiry has a resolution of a second */
@@ -50,6 +51,7 @@ const struct net_ops worker_ops = {
     .begin = worker_begin,
     .turn = worker_turn,
     .sleep = worker_sleep,
+    .datagrams = udp_run,
 };
 
 int worker_init(struct session_worker *worker, const struct cmd_ctx *model, struct net *const *net)
@@ -59,6 +61,7 @@ int worker_init(struct session_worker *worker, const struct cmd_ctx *model, stru
     worker->net = net;
     worker->protocol = opt_protocol_of(model->opts);
     worker->online = false;
+    worker->udp = NULL;
     const int rc = store_thread_new(model->store, &worker->cmd.thread);
     if (rc == 0)
         store_thread_arg_set(worker->cmd.thread, model->log);
@@ -67,6 +70,7 @@ int worker_init(struct session_worker *worker, const struct cmd_ctx *model, stru
 
 void worker_fini(struct session_worker *worker)
 {
+    udp_worker_free(worker->udp);
     store_thread_free(worker->cmd.thread);
     worker->cmd.thread = NULL;
 }

@@ -86,7 +86,7 @@ struct stat_settings {
     uint64_t memory_limit_bytes; /* cache_memlimit changes it */
     uint32_t verbose;            /* verbosity changes it */
     uint32_t oldest_s;           /* age of the oldest item */
-    int32_t port;                /* the port really listened on */
+    int32_t port, udp_port;      /* the ports really listened on */
     bool stats_detail;           /* stats detail changes it */
     /* slabs automove */
     uint32_t slab_automove, slab_automove_window_s;

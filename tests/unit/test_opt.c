@@ -90,6 +90,14 @@ static void forms(void **state)
     NUMBER("-vdk", lock_memory, true);
     NUMBER("-vp7", port, 7);
     NUMBER("-U 0", udp_port, 0);
+    NUMBER("-U 0", port, 11211);
+    NUMBER("-U 7777", udp_port, 7777);
+    NUMBER("-U 7777", port, 7777); /* follows when not given */
+    NUMBER("-U 7777 -p 5", port, 5);
+    NUMBER("-U -1", port, -1);
+    NUMBER("-p 0 -U 7777", port, 0);
+    NUMBER("-o udp_answer_max=100k", udp_answer_max_bytes, 102400);
+    NUMBER("-o udp_writes", udp_writes, true);
     NUMBER("-a 770", unix_mask, 0770);
     NUMBER("-m 1", memory_limit_bytes, 1 << 20);
     NUMBER("-m 1", max_item_bytes, 1 << 19); /* follows when not given */
@@ -202,10 +210,40 @@ static const struct {
      "-c, --conn-limit: '99999999999999999999' is not a number; allowed: 1..16777216"},
     {"-p 65536", 1, "-p, --port: '65536' is out of range; allowed: 0..65535, or -1"},
     {"-p -2", 1, "-p, --port: '-2' is not a number; allowed: 0..65535, or -1"},
-    {"-U 11211", 1,
-     "-U, --udp-port: '11211' is out of range; allowed: 0 (0: off, and UDP is not served yet)"},
-    {"-U -1", 1,
-     "-U, --udp-port: '-1' is out of range; allowed: 0 (0: off, and UDP is not served yet)"},
+    {"-U 65536", 1, "-U, --udp-port: '65536' is out of range; allowed: 0..65535, or -1"},
+    {"-U -2", 1, "-U, --udp-port: '-2' is not a number; allowed: 0..65535, or -1"},
+    {"-U 1 -S -Y f", 64, "-Y with -S: there are no logins by UDP; allowed: -U 0"},
+    {"-U 1 -p 1 -Z -o ssl_chain_cert=f,ssl_ca_cert=f -l mtls:127.0.0.1", 64,
+     "-U, --udp-port: clients show no certificates by UDP, and -o ssl_verify_mode or mtls: asks "
+     "for "
+     "them; allowed: -U 0"},
+    {"-U 1 -Z -o ssl_chain_cert=f,ssl_verify_mode=2", 64,
+     "-U, --udp-port: clients show no certificates by UDP, and -o ssl_verify_mode or mtls: asks "
+     "for "
+     "them; allowed: -U 0"},
+    {"-U 1 -p 0 -o udp_policy=rr+tcp-vouched", 64,
+     "-o udp_policy: nobody can connect by TCP to be vouched for (-p 0)"},
+    {"-o udp_policy=legacy", 1,
+     "-o udp_policy: 'legacy' is unknown; allowed: rr, drop, miss, tcp-vouched, "
+     "prefixes:CIDR+CIDR, open, joined by +"},
+    {"-o udp_policy=rr+", 1,
+     "-o udp_policy: 'rr+' is unknown; allowed: rr, drop, miss, tcp-vouched, prefixes:CIDR+CIDR, "
+     "open, joined by +"},
+    {"-o udp_policy=rr+10.0.0.0/8", 1,
+     "-o udp_policy: 'rr+10.0.0.0/8' is unknown; allowed: rr, drop, miss, tcp-vouched, "
+     "prefixes:CIDR+CIDR, open, joined by +"},
+    {"-o udp_policy=prefixes:10.0.0.1/8", 1,
+     "-o udp_policy: 'prefixes:10.0.0.1/8' has something that is neither a policy nor a prefix; "
+     "allowed: rr, drop, miss, tcp-vouched, prefixes:CIDR+CIDR, open, joined by +"},
+    {"-o udp_policy=prefixes:10.0.0.0/8+::/0", 1,
+     "-o udp_policy: 'prefixes:10.0.0.0/8+::/0' has a prefix that is too short: /8 at least, /16 "
+     "of "
+     "IPv6; allowed: rr, drop, miss, tcp-vouched, prefixes:CIDR+CIDR, open, joined by +"},
+    {"-o udp_policy=drop+miss", 1,
+     "-o udp_policy: 'drop+miss' wants legacy datagrams dropped and served; allowed: rr, drop, "
+     "miss, tcp-vouched, prefixes:CIDR+CIDR, open, joined by +"},
+    {"-o udp_answer_max=1399", 1,
+     "-o udp_answer_max: '1399' is out of range; allowed: 1400..262144 bytes, or with k, m, g"},
     {"-a 8", 1, "-a, --unix-mask: '8' is not a number; allowed: 0..777, octal"},
     {"-a 1000", 1, "-a, --unix-mask: '1000' is out of range; allowed: 0..777, octal"},
     {"-m 0", 1, "-m, --memory-limit: '0' is out of range; allowed: 1..16777216 (MiB)"},
@@ -491,6 +529,47 @@ static void help(void **state)
     free(text);
 }
 
+static void udp_policies(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint8_t policy;
+        size_t prefixes;
+    } rows[] = {
+        {"rr", OPT_UDP_RR, 0},
+        {"drop", OPT_UDP_DROP, 0},
+        {"rr+drop", OPT_UDP_RR | OPT_UDP_DROP, 0},
+        {"rr+miss", OPT_UDP_RR | OPT_UDP_MISS, 0},
+        {"open", OPT_UDP_OPEN, 0},
+        {"tcp-vouched+miss+rr", OPT_UDP_RR | OPT_UDP_MISS | OPT_UDP_VOUCHED, 0},
+        {"prefixes:10.0.0.0/8", OPT_UDP_PREFIXES, 1},
+        {"rr+prefixes:10.0.0.0/8+192.168.1.7+fd00::/16", OPT_UDP_RR | OPT_UDP_PREFIXES, 3},
+        {"prefixes:10.0.0.0/8+rr", OPT_UDP_RR | OPT_UDP_PREFIXES, 1},
+        {"prefixes:10.0.0.0/8+miss+prefixes:::1", OPT_UDP_MISS | OPT_UDP_PREFIXES, 2},
+    };
+    struct opt_udp udp;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const char *fault = opt_udp_parse(rows[i].text, &udp);
+        assert_null(fault);
+        assert_int_equal(udp.policy, rows[i].policy);
+        assert_int_equal(udp.prefix_count, rows[i].prefixes);
+    }
+    static const char *const bad[] = {
+        "",          "+",          "rr+",       "RR",           "rr,miss",
+        "prefixes:", "prefixes",   "10.0.0.1",  "rr+10.0.0.1",  "prefixes:x",
+        "open+drop", "prefixes:+", "drop+open", "miss+1.2.3.4", "prefixes:10.0.0.0/7",
+    };
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        assert_non_null(opt_udp_parse(bad[i], &udp));
+    char many[OPT_UDP_PREFIXES_MAX * 8 + 64] = "prefixes:1.1.1.1";
+    for (int i = 1; i < OPT_UDP_PREFIXES_MAX; i++)
+        strcat(many, "+1.1.1.1");
+    assert_null(opt_udp_parse(many, &udp));
+    strcat(many, "+1.1.1.1");
+    assert_string_equal(opt_udp_parse(many, &udp), "has more than 64 prefixes");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -505,6 +584,7 @@ int main(void)
         cmocka_unit_test(listen_addresses),
         cmocka_unit_test(listen_protocols),
         cmocka_unit_test(listen_tls),
+        cmocka_unit_test(udp_policies),
         cmocka_unit_test(help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,7 @@
 #include "base/num.h"
 #include "cli/cli_priv.h"
 
-enum kind { KIND_FLAG, KIND_TEXT, KIND_NUMBER, KIND_SIGNED, KIND_TIME_MS };
+enum kind { KIND_FLAG, KIND_TEXT, KIND_TEXTS, KIND_NUMBER, KIND_SIGNED, KIND_TIME_MS };
 
 struct option_row {
     uint32_t bit;
@@ -82,6 +82,14 @@ bool cli_time_parse(struct bytes text, uint64_t max_ms, uint64_t *ret_ms)
     return true;
 }
 
+static bool text_add(struct cli_texts *field, const char *text)
+{
+    if (field->count == CLI_TEXTS_MAX)
+        return false;
+    field->at[field->count++] = text;
+    return true;
+}
+
 static bool number_set(int64_t *field, const struct option_row *row, struct bytes text)
 {
     int64_t value;
@@ -104,6 +112,9 @@ static bool value_set(struct cli_args *args, const struct option_row *row, const
     case KIND_TEXT:
         *(const char **)field = text;
         return bytes.len >= (size_t)row->min && bytes.len <= (size_t)row->max;
+    case KIND_TEXTS:
+        return bytes.len >= (size_t)row->min && bytes.len <= (size_t)row->max &&
+               text_add(field, text);
     case KIND_NUMBER:
         if (!number_set(&number, row, bytes))
             return false;
@@ -125,6 +136,9 @@ static bool value_refuse(struct parse *parse, const struct option_row *row, cons
     case KIND_TEXT:
         return refuse(parse, "--%s: a text of %lld to %lld bytes", row->name, (long long)row->min,
                       (long long)row->max);
+    case KIND_TEXTS:
+        return refuse(parse, "--%s: a text of %lld to %lld bytes, %d times at most", row->name,
+                      (long long)row->min, (long long)row->max, CLI_TEXTS_MAX);
     case KIND_NUMBER:
     case KIND_SIGNED:
         return refuse(parse, "--%s: '%.40s' is not a number from %lld to %lld", row->name, text,

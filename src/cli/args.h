@@ -24,9 +24,17 @@ enum cli_option {
 
 #define CLI_CTYPE_FLAG(field)    bool field;
 #define CLI_CTYPE_TEXT(field)    const char *field;
+#define CLI_CTYPE_TEXTS(field)   struct cli_texts field;
 #define CLI_CTYPE_NUMBER(field)  uint64_t field;
 #define CLI_CTYPE_SIGNED(field)  int64_t field;
 #define CLI_CTYPE_TIME_MS(field) uint64_t field;
+
+/* The values of an option that may be given several times. */
+enum { CLI_TEXTS_MAX = 64 };
+struct cli_texts {
+    const char *at[CLI_TEXTS_MAX];
+    size_t count;
+};
 
 struct cli_args {
 #define OPTION(id, field, kind, ...) CLI_CTYPE_##kind(field)

@@ -476,6 +476,11 @@ size_t gate_user_count(const struct gate *gate)
     return gate_users_count(atomic_load_explicit(&gate->rules, memory_order_relaxed)->users);
 }
 
+bool gate_is_protected(const struct gate *gate)
+{
+    return gate->config.protect;
+}
+
 static const struct gate_access *access_now(const struct gate *gate)
 {
     return atomic_load_explicit(&gate->rules, memory_order_relaxed)->access;

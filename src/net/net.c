@@ -141,6 +141,14 @@ void net_worker_wake(struct net *net, unsigned worker)
     net_wake(net->workers[worker].wake_fd);
 }
 
+void net_review(struct net *net)
+{
+    /* Release: with it a worker sees what the caller has changed before. */
+    atomic_fetch_add_explicit(&net->reviews, 1, memory_order_release);
+    for (unsigned i = 0; i < net->config.worker_count; i++)
+        net_worker_wake(net, i);
+}
+
 void net_free(struct net *net)
 {
     if (net == NULL)

@@ -122,6 +122,8 @@ struct net_ops {
     /* A loop turn begins: nothing of an earlier one is in use. `sleep`: the worker may block. */
     void (*turn)(void *worker, uint32_t now_s);
     void (*sleep)(void *worker);
+    /* After net_review(): may this connection stay? `io` has no input and no output. */
+    bool (*may_stay)(void *worker, const struct net_io *io);
     /* Answer a batch of datagrams; only for addresses that have some. */
     void (*datagrams)(void *worker, struct net_datagrams *batch);
 };
@@ -189,6 +191,9 @@ void net_stop(struct net *net);
 void net_poke(struct net *net);
 /* Have all connections of a worker that said NET_HOLD run soon. Any thread, from net_new() on. */
 void net_worker_wake(struct net *net, unsigned worker);
+/* Have each worker ask ops.may_stay about its connections soon, those that are silent included; for
+ * one that it is serving in that moment, `run` is the next to see. Any thread. */
+void net_review(struct net *net);
 /* Stop and join the workers, close everything. NULL is fine. */
 void net_free(struct net *net);
 

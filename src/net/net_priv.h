@@ -126,7 +126,8 @@ struct net_worker {
     unsigned napi_id;    /* the listener's: the queue that it serves; 0: none yet */
     uint8_t *tls_gather; /* small answers become one record here; NULL without TLS */
     size_t tls_gather_cap;
-    uint32_t sweep_fd, sweep_s; /* sweep: where it goes on, when it was last */
+    uint32_t reviews, review_left; /* review: how many there were, slots still to be looked at */
+    uint32_t sweep_fd, sweep_s;    /* sweep: where it goes on, when it was last */
     struct net_udp *udp;
     size_t udp_count;
     struct net_batch *batch; /* NULL without datagrams */
@@ -164,6 +165,7 @@ struct net {
     atomic_bool poked;  /* release by net_poke(), acquire by the listener's loop */
     atomic_bool paused; /* nothing is accepted for now; read by workers that close a connection */
     uint64_t paused_since_ns;
+    _Atomic uint32_t reviews; /* asked for by net_review() */
     struct net_own own;
     uint64_t tick_ns; /* the next tick; 0: there are none */
     /* All connections: the listener adds, workers subtract; see net_conn_close(). */

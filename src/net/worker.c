@@ -15,6 +15,8 @@
 
 #include "net/net_priv.h"
 
+enum { REVIEWS_PER_TURN = 1024 };
+
 static bool tls_gather_init(struct net_worker *worker)
 {
     worker->tls_gather_cap = net_tls_gather_bytes(worker->net->config.tls);
@@ -110,6 +112,11 @@ static void serve_no_conn(struct net_worker *worker, uint64_t event)
     }
     net_wake_clear(worker->wake_fd);
     worker->woken = true;
+    const uint32_t reviews = atomic_load_explicit(&worker->net->reviews, memory_order_acquire);
+    if (reviews == worker->reviews)
+        return;
+    worker->reviews = reviews;
+    worker->review_left = atomic_load_explicit(&worker->net->fds_used, memory_order_relaxed);
 }
 
 static void serve_event(struct net_worker *worker, const struct epoll_event *event)
@@ -181,6 +188,28 @@ static void sweep(struct net_worker *worker)
     }
 }
 
+/* Close who may not stay, a bounded number of looks per turn. Who is in the ready list is about to
+ * be served, and ops.run sees to it. */
+static void review(struct net_worker *worker)
+{
+    const struct net_ops *ops = worker->net->config.ops;
+    for (unsigned i = 0; i < REVIEWS_PER_TURN && worker->review_left > 0; i++) {
+        struct net_conn *conn = own_conn(worker, --worker->review_left);
+        if (conn == NULL || conn->queued)
+            continue;
+        const struct net_io io = {
+            .note = &conn->note,
+            .peer = net_conn_peer(worker->net, conn),
+            .fd = net_conn_fd(worker->net, conn),
+            .listener = conn->listener,
+        };
+        if (ops->may_stay == NULL || ops->may_stay(worker->arg, &io))
+            continue;
+        conn->reason = LOGGER_ERROR;
+        net_conn_close(worker, conn);
+    }
+}
+
 static void close_all(struct net_worker *worker)
 {
     const uint32_t used = atomic_load_explicit(&worker->net->fds_used, memory_order_relaxed);
@@ -198,7 +227,7 @@ static void close_all(struct net_worker *worker)
 static void turn(struct net_worker *worker)
 {
     const struct net_ops *ops = worker->net->config.ops;
-    const bool busy = worker->ready_first != NULL;
+    const bool busy = worker->ready_first != NULL || worker->review_left > 0;
     const bool sweeping = worker->net->sweep_every_s > 0;
     struct epoll_event events[NET_EVENTS];
     if (!busy && ops->sleep != NULL)
@@ -218,6 +247,8 @@ static void turn(struct net_worker *worker)
     if (UNLIKELY(worker->woken))
         serve_held(worker);
     serve_ready(worker);
+    if (UNLIKELY(worker->review_left > 0))
+        review(worker);
     if (sweeping && worker->sweep_s != worker->now_s) {
         worker->sweep_s = worker->now_s;
         sweep(worker);

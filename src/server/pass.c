@@ -41,6 +41,22 @@ bool pass_renew(const struct session_worker *worker, const struct net_io *io)
     return classes != 0;
 }
 
+bool pass_may_stay(void *arg, const struct net_io *io)
+{
+    const struct session_worker *worker = arg;
+    /* Before its first bytes a connection has no pass, which session_run() takes for a sign. */
+    if ((*io->note & (SESSION_TEXT | SESSION_BINARY)) == 0)
+        return gate_address_classes(worker->gate, worker->index, io->listener, io->peer) != 0;
+    return pass_is_current(worker, *io->note) || pass_renew(worker, io);
+}
+
+/* Of the access list: which rule withholds what the request needs? */
+static const char *rule_of(const struct session_worker *worker, const struct net_io *io,
+                           const struct proto_request *req)
+{
+    return gate_explain(worker->gate, worker->index, io->listener, io->peer, gate_class_of(req));
+}
+
 static COLD void refuse(const struct session_worker *worker, const struct net_io *io,
                         struct proto_request *req, enum event_type why, bool of_user)
 {
@@ -49,7 +65,7 @@ static COLD void refuse(const struct session_worker *worker, const struct net_io
         gate_user_name(worker->gate, worker->index, pass_user(*io->note), name);
     note_event(worker, io,
                (struct event){.type = why,
-                              .rule = bytes_str(of_user ? "user" : "address"),
+                              .rule = bytes_str(of_user ? "user" : rule_of(worker, io, req)),
                               .user = bytes_of(name, name_bytes),
                               .verb = proto_name_of(req->cmd)});
     if (proto_is_binary(req))

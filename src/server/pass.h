@@ -36,6 +36,9 @@ static inline bool pass_is_current(const struct session_worker *worker, uint32_t
  * any more: close. */
 MUST_USE bool pass_renew(const struct session_worker *worker, const struct net_io *io);
 
+/* Op of net: after a reload, about a connection that may be silent. */
+bool pass_may_stay(void *worker, const struct net_io *io);
+
 /* Somebody has logged in, or out (0). */
 void pass_user_set(const struct session_worker *worker, const struct net_io *io, uint16_t user);
 

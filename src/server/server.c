@@ -48,6 +48,13 @@ static void rules_tell(const struct server *server)
     access_tell(server);
 }
 
+/* Connections that the new rules leave nothing are closed, silent ones as well. */
+static void rules_renewed(struct server *server)
+{
+    rules_tell(server);
+    net_review(server->net);
+}
+
 static int gate_init(struct server *server, char *error)
 {
     const struct opts *opts = server->opts;
@@ -193,12 +200,9 @@ static void tick(void *arg)
 /* Tell what is listened on, and let those parts know that have to. */
 static int listeners_learn(struct server *server, char *error)
 {
-    /* A person in front of a terminal is told without asking. */
-    const enum log_level level = isatty(STDERR_FILENO) ? LOG_ERROR : LOG_INFO;
     struct net_listener_info info;
     int rc = 0;
     for (size_t i = 0; rc == 0 && net_listener_get(server->net, i, &info); i++) {
-        log_line(level, "listening on %s", info.address);
         int32_t *port = info.datagrams ? &server->udp_port : &server->port;
         if (*port == 0)
             *port = info.port;
@@ -252,8 +256,10 @@ static int net_init(struct server *server, char *error)
         rc = server_listeners_tell(server, error);
     if (rc == 0)
         rc = listeners_learn(server, error);
-    if (rc == 0)
+    if (rc == 0) {
+        server_glance(server);
         rules_tell(server);
+    }
     return rc;
 }
 
@@ -323,7 +329,7 @@ void server_reload(struct server *server)
     if (gate_reload(server->gate, gate_error) != 0)
         log_line(LOG_ERROR, "users and access stay as they were: %s", gate_error);
     else
-        rules_tell(server);
+        rules_renewed(server);
     char udp_error[UDP_ERROR_BYTES];
     if (server->udp != NULL && udp_reload(server->udp, udp_error) != 0)
         log_line(LOG_ERROR, "the keys of -o udp_keys stay as they were: %s", udp_error);

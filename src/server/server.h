@@ -86,6 +86,9 @@ MUST_USE int server_listeners_tell(struct server *server, char *ret_error);
 /* Must clients of this listener show a certificate? */
 bool server_is_certified(const struct opts *opts, const struct net_listener_info *info);
 
+/* glance.c: tell what is reachable, from where, by whom. */
+void server_glance(const struct server *server);
+
 /* watch.c: the log that clients may watch. */
 MUST_USE int watch_init(struct server *server); /* 0 or -errno */
 struct store_observer watch_observer(const struct server *server);

@@ -6,6 +6,7 @@
 #include "cmd/tuning.h"
 #include "gate/gate.h"
 #include "server/confine.h"
+#include "server/pass.h"
 #include "server/trace.h"
 #include "server/transfer.h"
 #include "server/udp.h"
@@ -52,6 +53,7 @@ const struct net_ops worker_ops = {
     .turn = worker_turn,
     .sleep = worker_sleep,
     .datagrams = udp_run,
+    .may_stay = pass_may_stay,
 };
 
 int worker_init(struct session_worker *worker, const struct cmd_ctx *model, struct net *const *net)

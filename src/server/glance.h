@@ -1,0 +1,35 @@
+/* server/glance.h — what is reachable, from where, by whom: a row per listener, at the start.
+ *
+ *     listening on tcp:127.0.0.1:11211  plain  this machine  anybody  all commands
+ *     listening on tcp:10.0.0.5:11211   TLS    everywhere    login    by user
+ *     listening on udp:10.0.0.5:11211   rr     3 rules       anybody  reads, by rule
+ *
+ * Includes: base, net.  Included by: server.  Pure, but for server_glance() in server.h.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "base/attr.h"
+#include "net/net.h"
+
+enum { GLANCE_BYTES = 320 };
+
+/* What a row is about. */
+struct glance {
+    const char *address; /* as net_listener_info.address */
+    struct ip ip;        /* bound to */
+    bool local;          /* a unix socket */
+    bool datagrams;
+    bool login;             /* there are users, so clients have to log in */
+    bool protect;           /* protected mode is not switched off */
+    bool list;              /* there is an access list... */
+    size_t rules;           /* ...of so many rules */
+    enum net_tls_mode tls;  /* ON: client certificates are not required */
+    unsigned unix_mask;     /* of a unix socket */
+    const char *udp_policy; /* of datagrams */
+    bool udp_writes;        /* likewise */
+};
+
+/* The row, without the words "listening on"; addresses take `width` columns. */
+void glance_format(const struct glance *glance, int width, char ret_text[GLANCE_BYTES]);
+/* Is it open to everybody who can reach it, and to more than this machine? */
+bool glance_is_open(const struct glance *glance);

@@ -4,6 +4,7 @@
  *                          ▼                                                │
  *     NET_MORE ─► receive ─► run batches ─► send ─► all taken? ─────────────┤
  *     NET_FILL ─► receive_value (straight into the store)                   ├─► NET_MORE, NET_FILL
+ *     NET_PAUSE ─► pause.c, then run again                         ├─► NET_PAUSE
  *     NET_HOLD ─► run_held (input is dropped)                               ├─► NET_HOLD
  *                                            └─► no: the rest is `pending`, └─► NET_CLOSE: close
  *                                                nothing else happens until EPOLLOUT
@@ -393,6 +394,7 @@ static uint32_t run_input(struct net_worker *worker, struct net_conn *conn, uint
         conn->want = (uint8_t)config->ops->run(worker->arg, &conn->session, &io);
         conn->in_at += (uint32_t)io.used;
         reason = io.reason;
+        worker->pause_ms = io.pause_ms;
         done += io.requests;
         if (conn->in_at == conn->in_end && conn->want <= NET_YIELD)
             conn->want = NET_MORE;
@@ -431,6 +433,12 @@ void net_conn_serve(struct net_worker *worker, struct net_conn *conn)
                 return;
             done++;
             break;
+        case NET_PAUSE:
+            if (!conn->hangup)
+                break;
+            conn->reason = LOGGER_NORMAL;
+            net_conn_close(worker, conn);
+            return;
         case NET_CLOSE:
             net_conn_close(worker, conn);
             return;
@@ -439,6 +447,12 @@ void net_conn_serve(struct net_worker *worker, struct net_conn *conn)
             done = run_input(worker, conn, done);
         if (!send_answers(worker, conn))
             return;
+        if (UNLIKELY(conn->want == NET_PAUSE)) {
+            rest(conn);
+            if (!net_pause_add(worker, conn))
+                net_conn_close(worker, conn);
+            return;
+        }
         /* Back to the loop, also when nobody is known to wait: only epoll knows. */
         const bool more = conn->want <= NET_YIELD || conn->want == NET_HOLD ||
                           (conn->readable && conn->want != NET_CLOSE);

@@ -68,6 +68,7 @@ struct net_io {
     const struct ip_peer *peer; /* the other end */
     int fd;                     /* its number, as `stats conns` shows it */
     unsigned listener; /* what it came in by, for net_listener_tag() and net_listener_get() */
+    uint32_t pause_ms; /* run, with NET_PAUSE: 1..60000 */
     uint8_t reason;    /* run, with NET_CLOSE: why, enum logger_reason; 0 (an error) at first */
 };
 
@@ -79,6 +80,8 @@ enum net_rc {
     NET_YIELD, /* likewise, and then it is another's turn, whatever requests_per_event says */
     NET_MORE,  /* more input behind what is not used; a full buffer grows */
     NET_FILL,  /* all is used; the next bytes go straight to `space` */
+    NET_PAUSE, /* as NET_FLUSH, but only after io.pause_ms; nothing is read meanwhile. A client that
+                * has hung up by then is closed: nobody reads the answers. Needs unused input */
     NET_HOLD,  /* the client only listens: what it sends is dropped. To be called, with no input,
                 * when all answers are sent and after net_worker_wake(), until it answers nothing */
     NET_CLOSE, /* send the answers, then close */

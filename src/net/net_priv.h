@@ -106,6 +106,16 @@ struct net_own_copy { /* a worker's */
 
 struct net_batch; /* udp.c */
 
+/* Connections that said NET_PAUSE, in no order. */
+struct net_pauses {
+    struct net_pause {
+        struct net_conn *conn;
+        uint64_t until_ms; /* clock_mono_ms() */
+    } * all;
+    size_t count, cap;
+    uint64_t first_ms; /* the earliest of them */
+};
+
 struct net_worker {
     struct net *net;
     void *arg;
@@ -118,6 +128,8 @@ struct net_worker {
     uint32_t watched;       /* streams of it that clients watch, read once per turn */
     struct net_conn **held; /* connections that said NET_HOLD, in no order */
     size_t held_count, held_cap;
+    struct net_pauses pauses;
+    uint32_t pause_ms;    /* of the connection being served, with NET_PAUSE */
     bool woken;           /* in this turn, see net_worker_wake() */
     unsigned events_left; /* of this turn, behind the one being served */
     struct net_conn *ready_first, *ready_last;
@@ -205,6 +217,14 @@ void net_conn_serve(struct net_worker *worker, struct net_conn *conn);
 void net_conn_close(struct net_worker *worker, struct net_conn *conn);
 /* Ask epoll to tell when the socket has room again; from the first time on it always does. */
 bool net_conn_watch_out(struct net_worker *worker, struct net_conn *conn);
+
+/* pause.c */
+/* Have it queued worker->pause_ms from now. Returns false when there is no memory for that. */
+bool net_pause_add(struct net_worker *worker, struct net_conn *conn);
+/* How long epoll_wait may take: `timeout_ms` (-1: for ever), or less. */
+int net_pause_left_ms(const struct net_worker *worker, int timeout_ms);
+/* Queue those whose time has come; there are some that wait. */
+void net_pause_end(struct net_worker *worker);
 
 /* tls_conn.c: as conn_recv() and conn_sendv() in conn.c; the pieces of `iov` may be changed. */
 ssize_t net_tls_recv(struct net_worker *worker, struct net_conn *conn, const struct iovec *iov,

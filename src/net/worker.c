@@ -61,6 +61,7 @@ void net_worker_fini(struct net_worker *worker)
     net_udp_fini(worker);
     free(worker->tls_gather);
     free(worker->held);
+    free(worker->pauses.all);
     out_fini(&worker->out);
 }
 
@@ -232,10 +233,8 @@ static void turn(struct net_worker *worker)
     struct epoll_event events[NET_EVENTS];
     if (!busy && ops->sleep != NULL)
         ops->sleep(worker->arg);
-    const int count = epoll_wait(worker->epoll_fd, events, NET_EVENTS,
-                                 busy       ? 0
-                                 : sweeping ? 1000
-                                            : -1);
+    const int timeout_ms = busy ? 0 : net_pause_left_ms(worker, sweeping ? 1000 : -1);
+    const int count = epoll_wait(worker->epoll_fd, events, NET_EVENTS, timeout_ms);
     worker->now_s = clock_now_s();
     worker->watched = worker->log != NULL ? logger_watched(worker->log) : 0;
     if (ops->turn != NULL)
@@ -246,6 +245,8 @@ static void turn(struct net_worker *worker)
     }
     if (UNLIKELY(worker->woken))
         serve_held(worker);
+    if (UNLIKELY(worker->pauses.count > 0))
+        net_pause_end(worker);
     serve_ready(worker);
     if (UNLIKELY(worker->review_left > 0))
         review(worker);

@@ -6,6 +6,7 @@
  *     give N        answers N bytes, a blob
  *     quit          closes
  *     watch         from now on only listens; is sent a line for each of `ticks`
+ *     paus N        answers "paused", N ms later
  *     stall         keeps the worker until stall_end is posted
  *
  * Nothing here waits for time to pass, but for what must happen.
@@ -148,6 +149,21 @@ static void stall(void)
     (void)sem_wait(&stall_end);
 }
 
+/* The note remembers that the client has waited. */
+static enum net_rc pause_run(struct net_io *io, size_t line_bytes, uint32_t pause_ms)
+{
+    if (*io->note == 0) {
+        *io->note = 1;
+        io->used -= line_bytes;
+        io->requests--;
+        io->pause_ms = pause_ms;
+        return NET_PAUSE;
+    }
+    *io->note = 0;
+    out_put_str(io->out, "paused\n");
+    return NET_AGAIN;
+}
+
 static enum net_rc line_run(void **session, struct net_io *io, struct bytes line)
 {
     const struct bytes word = bytes_of(line.ptr, line.len < 5 ? line.len : 5);
@@ -165,6 +181,8 @@ static enum net_rc line_run(void **session, struct net_io *io, struct bytes line
     }
     if (line.len > 5 && !num_parse_u64(bytes_skip(line, 5), GIVE_MAX, &number))
         return NET_CLOSE;
+    if (bytes_is(word, "paus "))
+        return pause_run(io, line.len + 1, (uint32_t)number);
     if (bytes_is(word, "give "))
         give(io->out, (size_t)number);
     else if (bytes_is(word, "fill "))
@@ -381,6 +399,60 @@ static void deep_pipeline(void **state)
     close(fds[0]);
     close(fds[1]);
     stop(&fix);
+}
+
+/* Answers before the pause are sent, what comes behind it is run after it, others are served
+ * meanwhile. */
+static void a_pause(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    fix.config.worker_count = 1;
+    start(&fix);
+    enum { CLIENTS = 20, PAUSE_MS = 50 };
+    int fds[CLIENTS];
+    const uint64_t begun_ns = kit_mono_ns();
+    for (int i = 0; i < CLIENTS; i++) {
+        fds[i] = dial(&fix);
+        say_str(fds[i], "echo before\npaus 50\necho after\n");
+    }
+    for (int i = 0; i < CLIENTS; i++)
+        expect_str(fds[i], "before\n");
+    const int other = dial(&fix);
+    say_str(other, "echo meanwhile\n");
+    expect_str(other, "meanwhile\n");
+    for (int i = 0; i < CLIENTS; i++) {
+        say_str(fds[i], "echo more\n");
+        expect_str(fds[i], "paused\nafter\nmore\n");
+        close(fds[i]);
+    }
+    assert_true(kit_mono_ns() - begun_ns >= PAUSE_MS * UINT64_C(1000000));
+    close(other);
+    stop(&fix);
+}
+
+/* A client that hangs up in a pause is closed behind it, and one may end the server in it. */
+static void a_pause_without_an_end(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    start(&fix);
+    const int gone = dial(&fix), half = dial(&fix), waits = dial(&fix);
+    say_str(waits, "paus 60000\n");
+    say_str(half, "echo before\npaus 5\n");
+    (void)shutdown(half, SHUT_WR);
+    expect_str(half, "before\n");
+    expect_end(half);
+    say_str(gone, "paus 5\n");
+    close(gone);
+    while (stat_of(&fix, STAT_CURR_CONNECTIONS) > 1)
+        (void)usleep(1000);
+    close(half);
+    stop(&fix);
+    expect_end(waits);
+    close(waits);
 }
 
 static const size_t fill_lens[] = {1, 100, PIECE, PIECE + 1, NET_IN_BYTES, 3 * PIECE, FILL_MAX};
@@ -827,6 +899,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_in_pieces),
         cmocka_unit_test(deep_pipeline),
+        cmocka_unit_test(a_pause),
+        cmocka_unit_test(a_pause_without_an_end),
         cmocka_unit_test(values_are_filled),
         cmocka_unit_test(values_end_with_a_read),
         cmocka_unit_test(slow_reader),

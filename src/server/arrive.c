@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "gate/gate.h"
+#include "gate/limit.h"
 #include "server/server.h"
 
 /* In the words of a server that cannot do what it is asked to: clients show them to people. */
@@ -53,11 +55,19 @@ static bool address_is_welcome(struct newcomer *who)
     return false;
 }
 
+/* Over the limit of new connections it is told nothing either: words cost more than they help. */
+static bool rate_is_fine(struct newcomer *who)
+{
+    return gate_limit_take(who->server->listener_limiter, GATE_LIMIT_CONNS, who->peer, 1,
+                           clock_mono_ms());
+}
+
 bool server_arrive(void *arg, unsigned listener, const struct ip_peer *peer, const char **ret_words)
 {
     /* The first that says no decides. */
     static bool (*const steps[])(struct newcomer * who) = {
         address_is_welcome,
+        rate_is_fine,
     };
     struct newcomer who = {.server = arg, .listener = listener, .peer = peer};
     for (size_t i = 0; i < COUNT_OF(steps); i++) {

@@ -4,6 +4,7 @@
 #include "gate/attempt.h"
 #include "gate/gate.h"
 #include "proto/binary.h"
+#include "server/limit.h"
 #include "server/note.h"
 #include "server/transfer.h"
 
@@ -20,6 +21,13 @@ static const char *login_verb(const struct net_io *io)
     return (*io->note & SESSION_BINARY) != 0 ? "sasl_auth" : "set";
 }
 
+/* Has this address failed so often that its attempts are not even looked at? */
+static bool is_over(struct session_worker *worker, const struct net_io *io)
+{
+    worker->login_over = !limit_login(worker, io);
+    return worker->login_over;
+}
+
 /* An attempt is over: who it is now (0: nobody), and who it claimed to be (empty: it was
  * malformed). */
 static void attempt_end(struct session_worker *worker, const struct net_io *io, uint16_t user,
@@ -29,6 +37,10 @@ static void attempt_end(struct session_worker *worker, const struct net_io *io, 
     stat_inc(worker->cmd.stats, STAT_AUTH_CMDS);
     if (user == 0)
         stat_inc(worker->cmd.stats, STAT_AUTH_ERRORS);
+    if (worker->login_over)
+        return; /* the limiter has noted it */
+    if (user == 0)
+        limit_login_failed(worker, io);
     note_event(worker, io,
                (struct event){.type = user != 0 ? EVENT_LOGIN_OK : EVENT_LOGIN_FAILED,
                               .rule = bytes_str(name.len > 0 ? "" : "malformed"),
@@ -40,7 +52,9 @@ static void attempt_end(struct session_worker *worker, const struct net_io *io, 
 static bool attempt_check(struct session_worker *worker, const struct net_io *io,
                           const struct gate_attempt *attempt)
 {
-    const uint16_t user = gate_check(worker->gate, worker->index, attempt->name, attempt->password);
+    const uint16_t user = is_over(worker, io) ? 0
+                                              : gate_check(worker->gate, worker->index,
+                                                           attempt->name, attempt->password);
     attempt_end(worker, io, user, attempt->name);
     return user != 0;
 }
@@ -97,7 +111,8 @@ static void scram_begin(struct session_worker *worker, void **self, struct net_i
 {
     struct bytes text;
     struct gate_exchange *exchange =
-        gate_scram_begin(worker->gate, worker->index, req->value, &text);
+        is_over(worker, io) ? NULL
+                            : gate_scram_begin(worker->gate, worker->index, req->value, &text);
     if (exchange != NULL && transfer_login(self, exchange))
         proto_binary_reply(io->out, req, PROTO_STATUS_AUTH_CONTINUE, text);
     else
@@ -109,7 +124,9 @@ static void scram_end(struct session_worker *worker, struct net_io *io,
                       const struct proto_request *req, struct gate_exchange *exchange)
 {
     uint8_t text[GATE_SCRAM_END_BYTES];
-    const uint16_t user = gate_scram_end(worker->gate, worker->index, exchange, req->value, text);
+    const uint16_t user = is_over(worker, io) ? 0
+                                              : gate_scram_end(worker->gate, worker->index,
+                                                               exchange, req->value, text);
     attempt_end(worker, io, user, gate_exchange_name(exchange));
     if (user != 0)
         proto_binary_reply(io->out, req, PROTO_STATUS_OK, bytes_of(text, sizeof(text)));
@@ -171,5 +188,8 @@ static enum net_rc binary_run(struct session_worker *worker, void **self, struct
 
 enum net_rc login_run(struct session_worker *worker, void **self, struct net_io *io)
 {
-    return (*io->note & SESSION_BINARY) != 0 ? binary_run(worker, self, io) : text_run(worker, io);
+    worker->login_over = false;
+    const enum net_rc rc =
+        (*io->note & SESSION_BINARY) != 0 ? binary_run(worker, self, io) : text_run(worker, io);
+    return worker->login_over ? NET_CLOSE : rc;
 }

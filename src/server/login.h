@@ -9,6 +9,9 @@
  * There is no state between two attempts. One by SCRAM has two messages; what the first one has
  * begun is kept with the connection (transfer_login) and ends with whatever comes next.
  *
+ * When an address has failed too often, its next attempts fail without a check of the password, and
+ * close the connection (server/limit.h).
+ *
  * By the binary protocol a client may log in again. From the moment on that it tries to, nobody is
  * logged in, until the attempt went well.
  *

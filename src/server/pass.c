@@ -2,6 +2,7 @@
 #include "server/pass.h"
 
 #include "gate/gate.h"
+#include "gate/limit.h"
 #include "proto/binary.h"
 #include "proto/compose.h"
 #include "server/note.h"
@@ -31,8 +32,10 @@ bool pass_renew(const struct session_worker *worker, const struct net_io *io)
 {
     const uint8_t classes =
         gate_address_classes(worker->gate, worker->index, io->listener, io->peer);
-    note_set(io, (uint32_t)GATE_ALL << PASS_CLASSES_SHIFT | ~0u << PASS_GENERATION_SHIFT,
-             (uint32_t)classes << PASS_CLASSES_SHIFT | worker->generation << PASS_GENERATION_SHIFT);
+    note_set(
+        io, PASS_LIMITED | (uint32_t)GATE_ALL << PASS_CLASSES_SHIFT | ~0u << PASS_GENERATION_SHIFT,
+        (gate_limit_concerns(worker->limiter, io->peer) ? PASS_LIMITED : 0u) |
+            (uint32_t)classes << PASS_CLASSES_SHIFT | worker->generation << PASS_GENERATION_SHIFT);
     bool confined;
     uint16_t user = pass_user(*io->note);
     if (user != 0 && gate_user_classes(worker->gate, worker->index, user, &confined) == 0)

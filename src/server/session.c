@@ -4,6 +4,7 @@
 #include "proto/binary.h"
 #include "proto/foreign.h"
 #include "proto/text.h"
+#include "server/limit.h"
 #include "server/login.h"
 #include "server/note.h"
 #include "server/pass.h"
@@ -77,21 +78,12 @@ static ALWAYS_INLINE enum parsed parse(uint32_t note, struct bytes in, struct pr
     return PARSED;
 }
 
-enum net_rc session_run(void *arg, void **self, struct net_io *io)
+static enum net_rc batch_run(struct session_worker *worker, void **self, struct net_io *io)
 {
-    struct session_worker *worker = arg;
     struct cmd_ctx *cmd = &worker->cmd;
     struct proto_request *batch = worker->batch;
-    cmd->out = io->out;
-    cmd->fd = io->fd;
-    cmd->conn = io;
     if (*self != NULL)
         return transfer_resume(worker, self, io);
-    if (UNLIKELY(!pass_is_current(worker, *io->note))) {
-        const enum net_rc rc = enter(worker, io);
-        if (rc != NET_AGAIN)
-            return rc;
-    }
     if (login_wanted(worker, io))
         return login_run(worker, self, io);
     const uint32_t note = *io->note;
@@ -146,4 +138,31 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
     if (batch[count].error != NULL)
         (void)!cmd_run(cmd, &batch[count]);
     return NET_CLOSE;
+}
+
+/* The same for a connection that may have only so much. */
+static enum net_rc limited_run(struct session_worker *worker, void **self, struct net_io *io)
+{
+    if (*self == NULL && !limit_begin(worker, io))
+        return NET_PAUSE;
+    worker->upload_bytes = 0;
+    const uint64_t answer_bytes = out_bytes(io->out);
+    const enum net_rc rc = batch_run(worker, self, io);
+    limit_end(worker, io, answer_bytes);
+    return rc;
+}
+
+enum net_rc session_run(void *arg, void **self, struct net_io *io)
+{
+    struct session_worker *worker = arg;
+    worker->cmd.out = io->out;
+    worker->cmd.fd = io->fd;
+    worker->cmd.conn = io;
+    if (UNLIKELY(!pass_is_current(worker, *io->note)) && *self == NULL) {
+        const enum net_rc rc = enter(worker, io);
+        if (rc != NET_AGAIN)
+            return rc;
+    }
+    return UNLIKELY(*io->note & PASS_LIMITED) ? limited_run(worker, self, io)
+                                              : batch_run(worker, self, io);
 }

@@ -38,6 +38,8 @@ struct session_worker {
     struct gate *gate;             /* who may do what */
     struct gate_limiter *limiter;  /* how much */
     struct udp_worker *udp;        /* what datagrams need; NULL without -U */
+    uint64_t upload_bytes;         /* still to come of a value that began in this batch */
+    bool login_over;               /* this attempt is one too many */
     bool login_required;           /* gate_login_required() */
     uint32_t generation;           /* gate_generation(), as of this loop turn */
     uint32_t trace_s, trace_lines; /* -vv: lines printed in that second */

@@ -146,6 +146,9 @@ enum net_rc transfer_upload(struct session_worker *worker, void **self, struct n
     *self = session;
     session->left = req->value_bytes + req->tail_bytes;
     session->state = cmd_upload_begin(&worker->cmd, req, &session->upload) ? UPLOAD : SWALLOW;
+    const uint64_t here = io->in.len - io->used;
+    if (session->state == UPLOAD && session->left > here)
+        worker->upload_bytes = session->left - here;
     return transfer_resume(worker, self, io);
 }
 

@@ -70,7 +70,9 @@ def loud():
 def guarded(users):
     if harness.is_reference(harness.BINARY):
         pytest.skip("1.6.18 has no logins by both protocols")
-    watched = Watched("-vvv", "-S", "-Y", users).start(b"set auth 0 0 7\r\nfoo bar\r\n")
+    unlimited = "limit_logins=0,limit_logins_prefix=0"  # what fails here is to be looked at
+    watched = Watched("-vvv", "-S", "-Y", users, "-o", unlimited)
+    watched.start(b"set auth 0 0 7\r\nfoo bar\r\n")
     yield watched
     watched.stop()
 

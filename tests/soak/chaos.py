@@ -92,7 +92,8 @@ class World:
         self.replace("server.pem", (self.folder / f"{which}.pem").read_bytes())
 
     def arguments(self):
-        login = ["-Y", self.folder / "users", "-S"] if self.guarded else []
+        unlimited = "limit_logins=0,limit_logins_prefix=0"
+        login = (["-Y", self.folder / "users", "-S", "-o", unlimited] if self.guarded else [])
         subs = ["ssl_chain_cert=" + str(self.folder / "server.pem"), "ssl_session_cache",
                 f"idle_timeout={IDLE_S}", "watcher_logbuf_size=16", "worker_logbuf_size=8",
                 "track_sizes", "read_buf_mem_limit=64"]

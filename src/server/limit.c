@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/limit.h"
+
+#include "base/clock.h"
+#include "gate/limit.h"
+
+bool limit_begin(struct session_worker *worker, struct net_io *io)
+{
+    io->pause_ms = gate_limit_wait_ms(worker->limiter, io->peer, clock_mono_ms());
+    return io->pause_ms == 0;
+}
+
+void limit_end(struct session_worker *worker, const struct net_io *io, uint64_t answer_bytes)
+{
+    const uint64_t bytes = io->used + worker->upload_bytes + out_bytes(io->out) - answer_bytes;
+    gate_limit_used(worker->limiter, io->peer, io->requests, bytes, clock_mono_ms());
+}
+
+bool limit_login(struct session_worker *worker, const struct net_io *io)
+{
+    return gate_limit_login(worker->limiter, io->peer, clock_mono_ms());
+}
+
+void limit_login_failed(struct session_worker *worker, const struct net_io *io)
+{
+    gate_limit_login_failed(worker->limiter, io->peer, clock_mono_ms());
+}

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { NOBODY = UINT32_MAX };
+static const uint32_t NOBODY = UINT32_MAX;
 
 _Static_assert((int)SCRAM_HASH_BYTES == (int)GATE_HASH_BYTES &&
                    (int)SCRAM_NAME_BYTES_MAX == (int)GATE_NAME_BYTES_MAX &&

@@ -10,6 +10,7 @@
 
 #include "base/attr.h"
 #include "base/bytes.h"
+#include "cli/cli.h"
 
 enum cli_option_number {
 #define OPTION(id, ...) CLI_NUMBER_##id,
@@ -48,7 +49,7 @@ struct cli_command {
     const char *name, *arguments;
     int words_min, words_max;
     uint32_t options; /* set of enum cli_option */
-    int (*run)(const struct cli_args *args);
+    enum cli_exit (*run)(const struct cli_args *args);
     const char *help, *text;
 };
 

@@ -154,7 +154,7 @@ static enum cli_exit prepare(struct cli_probe *probe, const char *address)
     return CLI_FINE;
 }
 
-int cli_check(const struct cli_args *args)
+enum cli_exit cli_check(const struct cli_args *args)
 {
     struct cli_probe probe = {.args = args};
     struct cli_findings findings;

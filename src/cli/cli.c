@@ -37,13 +37,13 @@ void cli_random(void *dst, size_t count)
         abort(); /* up to 256 bytes never fail */
 }
 
-static int no_subcommand(const char *name)
+static enum cli_exit no_subcommand(const char *name)
 {
     cli_error("there is no subcommand '%s'; `matte --help` lists them", name);
     return CLI_USAGE;
 }
 
-int cli_help(const struct cli_args *args)
+enum cli_exit cli_help(const struct cli_args *args)
 {
     if (args->word_count == 0) {
         cli_help_print(stdout);
@@ -64,7 +64,7 @@ static bool wants_help(int argc, char **argv)
     return false;
 }
 
-static int command_run(const struct cli_command *command, int argc, char **argv)
+static enum cli_exit command_run(const struct cli_command *command, int argc, char **argv)
 {
     if (wants_help(argc, argv)) {
         cli_command_help_print(stdout, command);
@@ -79,7 +79,7 @@ static int command_run(const struct cli_command *command, int argc, char **argv)
     return command->run(&args);
 }
 
-static int dispatch(int argc, char **argv)
+static enum cli_exit dispatch(int argc, char **argv)
 {
     if (argc < 2) {
         cli_help_print(stderr);
@@ -98,10 +98,10 @@ static int dispatch(int argc, char **argv)
 
 int cli_run(int argc, char **argv)
 {
-    const int code = dispatch(argc, argv);
+    enum cli_exit code = dispatch(argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         cli_error("cannot write the answer");
-        return code == CLI_USAGE ? code : CLI_FAILED;
+        code = code == CLI_USAGE ? code : CLI_FAILED;
     }
-    return code;
+    return (int)code;
 }

@@ -7,8 +7,8 @@
 #include "cli/args.h"
 #include "cli/cli.h"
 
-/* The handlers; each returns an enum cli_exit. */
-#define SUBCOMMAND(name, ...) int cli_##name(const struct cli_args *args);
+/* The handlers. */
+#define SUBCOMMAND(name, ...) enum cli_exit cli_##name(const struct cli_args *args);
 #include "tbl/subcommands.def"
 
 /* Print "matte: ..." on stderr. Bytes of a server among the arguments must be made printable

@@ -105,7 +105,7 @@ static enum cli_exit values_read(struct cli_link *link, struct getting *getting)
     }
 }
 
-int cli_get(const struct cli_args *args)
+enum cli_exit cli_get(const struct cli_args *args)
 {
     struct getting getting = {.args = args};
     if (!keys_fine(args, args->word_count))
@@ -204,7 +204,7 @@ static enum cli_exit line_ask(struct cli_link *link, struct bytes request, enum 
     return reply.kind == no ? CLI_NO : cli_link_refused(&reply);
 }
 
-int cli_set(const struct cli_args *args)
+enum cli_exit cli_set(const struct cli_args *args)
 {
     size_t len;
     if (!keys_fine(args, 1))
@@ -225,7 +225,7 @@ int cli_set(const struct cli_args *args)
 
 /* ── delete ───────────────────────────────────────────────────────────────────────────────── */
 
-int cli_delete(const struct cli_args *args)
+enum cli_exit cli_delete(const struct cli_args *args)
 {
     if (!keys_fine(args, args->word_count))
         return CLI_USAGE;

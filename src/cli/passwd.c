@@ -153,7 +153,7 @@ static enum cli_exit change(struct cli_userfile *file, const struct cli_args *ar
     return content_write(file, name, bytes_of(line, gate_entry_write(line, &entry)));
 }
 
-int cli_passwd(const struct cli_args *args)
+enum cli_exit cli_passwd(const struct cli_args *args)
 {
     struct gate_entry entry = {.hashed = true, .name = bytes_str(args->words[1])};
     char fault[CLI_USERFILE_FAULT_BYTES];

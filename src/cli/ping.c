@@ -21,7 +21,7 @@ static void print(const struct cli_link *link, const struct cli_reply *reply, ui
     printf("%s answers in %.3f ms: version %s\n", where, (double)took_us / 1000, version);
 }
 
-int cli_ping(const struct cli_args *args)
+enum cli_exit cli_ping(const struct cli_args *args)
 {
     struct cli_args copy = *args;
     copy.server = cli_server_word(args);

@@ -139,6 +139,21 @@ def test_tls(tmp_path):
     assert code == 0 and "client certificate" in text(found, "protocol")
 
 
+@pytest.mark.parametrize("policy, rr, udp_grade", [
+    ("rr", ["ok"], ["ok"]), ("rr+miss", ["ok"], ["note"]), ("drop", [], ["ok"]),
+    ("open", [], ["warning"])])
+def test_udp(policy, rr, udp_grade):
+    with Server("-U", "-1", "-o", f"udp_policy={policy}") as server:
+        port = server.ports()["UDP INET"]
+        code, found = check(server)
+    assert code == (1 if "warning" in udp_grade else 0)
+    assert found["udp"]["port"] == port and found["udp"]["rr"] == bool(rr)
+    assert (grades(found, "rr"), grades(found, "udp")) == (rr, udp_grade)
+    if rr:
+        hello = found["udp"]["requests"][-1]
+        assert hello["sent_bytes"] == hello["got_bytes"] == 60
+
+
 # ── memcached ───────────────────────────────────────────────────────────────────────────────────
 
 

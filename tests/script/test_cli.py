@@ -262,3 +262,25 @@ def test_udp_refusals():
     for more in (["--tls"], ["--user=a"]):
         assert udp(server, "get", "k", *more)[0] == 64
     assert matte("get", "k", "--udp", "-s", "unix:/nowhere")[0] == 64
+
+
+def test_udp_of_our_server():
+    value = os.urandom(60000)
+    with Server("-U", "-1", "-o", "udp_writes") as server:
+        port = server.ports()["UDP INET"]
+        udp = ["--udp", f"--server=127.0.0.1:{port}"]
+        tcp = f"--server=127.0.0.1:{server.port}"
+        assert matte("ping", *udp)[0] == 0
+        assert matte("set", *udp, "a", stdin=value)[0] == 0
+        assert matte("get", tcp, "a")[1] == value
+        assert matte("get", *udp, "a") == (0, value, b"")
+        assert matte("get", *udp, "a", "b")[0] == 1
+        assert matte("set", tcp, "large", stdin=value * 2)[0] == 0
+        code, out, errors = matte("get", *udp, "large")
+        assert (code, out) == (1, b"") and b"TCP" in errors
+        assert matte("delete", *udp, "a")[0] == 0
+        assert matte("delete", *udp, "a")[0] == 1
+    with Server("-U", "-1") as server:
+        udp = ["--udp", f"--server=127.0.0.1:{server.ports()['UDP INET']}"]
+        code, _, errors = matte("set", *udp, "a", "1")
+        assert code == 1 and b"writes" in errors

@@ -50,7 +50,7 @@ struct gate {
     struct gate_config config;
     struct gate_digest key;
     _Atomic(struct rules *) rules;
-    _Atomic uint32_t generation; /* of the rules; relaxed: see gate_generation() */
+    _Atomic uint32_t generation; /* of the rules; see gate_generation() */
     struct slot *slots;
     struct gate_listener *listeners;
     size_t listener_count;
@@ -281,7 +281,9 @@ static int rules_new(const struct gate *gate, struct rules **ret_rules, char *re
 static void generation_raise(struct gate *gate)
 {
     const uint32_t old = atomic_load_explicit(&gate->generation, memory_order_relaxed);
-    atomic_store_explicit(&gate->generation, old % GATE_GENERATION_MAX + 1, memory_order_relaxed);
+    /* Release: who sees it sees the rules, or what he keeps with it would be of the old ones. */
+    const uint32_t generation = old % GATE_GENERATION_MAX + 1;
+    atomic_store_explicit(&gate->generation, generation, memory_order_release);
 }
 
 int gate_reload(struct gate *gate, char *ret_error)
@@ -326,7 +328,7 @@ static void rules_close(struct gate *gate, unsigned slot)
 
 uint32_t gate_generation(const struct gate *gate)
 {
-    return atomic_load_explicit(&gate->generation, memory_order_relaxed);
+    return atomic_load_explicit(&gate->generation, memory_order_acquire);
 }
 
 bool gate_login_required(const struct gate *gate)

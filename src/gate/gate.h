@@ -55,7 +55,7 @@ MUST_USE int gate_reload(struct gate *gate, char *ret_error);
 /* ── questions ────────────────────────────────────────────────────────────────────────────── */
 /* `slot` < config.slots is the calling thread's. */
 
-/* Of the present rules: 1..GATE_GENERATION_MAX, another one after each reload. Relaxed: a thread
+/* Of the present rules: 1..GATE_GENERATION_MAX, another one after each reload. A thread
  * that sees it late has asked late. */
 uint32_t gate_generation(const struct gate *gate);
 

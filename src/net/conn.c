@@ -362,8 +362,12 @@ static bool run_held(struct net_worker *worker, struct net_conn *conn)
         return false;
     }
     struct net_io io = io_of(worker, conn, bytes_of(NULL, 0));
-    conn->want = (uint8_t)worker->net->config.ops->run(worker->arg, &conn->session, &io);
-    assert(conn->want == NET_HOLD);
+    const enum net_rc rc = worker->net->config.ops->run(worker->arg, &conn->session, &io);
+    assert(rc == NET_HOLD || rc == NET_CLOSE);
+    if (rc == NET_CLOSE) {
+        net_conn_close(worker, conn); /* still as one that is held */
+        return false;
+    }
     if (out_bytes(&worker->out) > 0 || worker->out.failed)
         return true;
     if (conn->readable)

@@ -10,8 +10,9 @@
 
 struct session {
     enum { UPLOAD, SWALLOW, SUSPENDED, WATCHING, LOGIN } state;
-    uint64_t left;     /* UPLOAD, SWALLOW: bytes of the data block, its end bytes included */
-    size_t line_bytes; /* SUSPENDED: of the request, which stays in the input until it is done */
+    uint32_t generation; /* of the rules by which it may do what it does */
+    uint64_t left;       /* UPLOAD, SWALLOW: bytes of the data block, its end bytes included */
+    size_t line_bytes;   /* SUSPENDED: of the request, which stays in the input until it is done */
     struct cmd_upload upload;       /* SUSPENDED, WATCHING: only its req is used */
     struct logger_watcher *watcher; /* WATCHING */
     struct gate_exchange *exchange; /* LOGIN */
@@ -88,6 +89,7 @@ enum net_rc transfer_watch(struct session_worker *worker, void **self)
         return NET_CLOSE;
     }
     *self = session;
+    session->generation = worker->generation;
     session->state = WATCHING;
     session->watcher = worker->cmd.watcher;
     session->upload.req.cmd = PROTO_CMD_WATCH;
@@ -95,10 +97,13 @@ enum net_rc transfer_watch(struct session_worker *worker, void **self)
 }
 
 /* The rules have changed: may it still do what it is at? */
-static bool may_go_on(const struct session_worker *worker, const struct session *session,
+static bool may_go_on(const struct session_worker *worker, struct session *session,
                       const struct net_io *io)
 {
-    if (!pass_renew(worker, io) || login_wanted(worker, io))
+    session->generation = worker->generation;
+    if (!pass_is_current(worker, *io->note) && !pass_renew(worker, io))
+        return false;
+    if (login_wanted(worker, io))
         return false;
     struct proto_request req = session->upload.req;
     if (req.error != NULL || (*io->note & PASS_RESTRICTED) == 0)
@@ -112,7 +117,7 @@ enum net_rc transfer_resume(struct session_worker *worker, void **self, struct n
     struct session *session = *self;
     if (session->state == LOGIN)
         return login_run(worker, self, io);
-    if (UNLIKELY(!pass_is_current(worker, *io->note)) && !may_go_on(worker, session, io))
+    if (UNLIKELY(session->generation != worker->generation) && !may_go_on(worker, session, io))
         return NET_CLOSE;
     if (session->state == WATCHING) {
         (void)logger_watcher_take(session->watcher, io->out, WATCH_BYTES_MAX);
@@ -144,6 +149,7 @@ enum net_rc transfer_upload(struct session_worker *worker, void **self, struct n
     if (session == NULL)
         return NET_CLOSE;
     *self = session;
+    session->generation = worker->generation;
     session->left = req->value_bytes + req->tail_bytes;
     session->state = cmd_upload_begin(&worker->cmd, req, &session->upload) ? UPLOAD : SWALLOW;
     const uint64_t here = io->in.len - io->used;
@@ -161,6 +167,7 @@ enum net_rc transfer_suspend(struct session_worker *worker, void **self, struct 
         return NET_CLOSE;
     }
     *self = session;
+    session->generation = worker->generation;
     session->state = SUSPENDED;
     session->line_bytes = line_bytes;
     session->upload.req = *req;

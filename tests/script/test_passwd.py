@@ -18,7 +18,7 @@ import scram
 from binary import Binary
 from cli import matte
 from harness import CLI
-from test_auth import FAILED, STORED, login
+from test_auth import FAILED, STORED, UNLIMITED, login
 
 MARK = b"$scram-sha-256$4096:"
 
@@ -166,7 +166,7 @@ def test_what_it_writes_the_server_reads(users):
             input=password + b"\n", capture_output=True, timeout=60)
         assert done.returncode == 0, done.stderr
         people[name] = (password, prefix.encode())
-    with harness.Server("-S", "-Y", users) as server:
+    with harness.Server("-S", "-Y", users, *UNLIMITED) as server:
         for name, (password, prefix) in people.items():
             with Binary(server.connect()) as client:
                 assert scram.log_in(client, name, password)

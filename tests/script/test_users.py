@@ -13,7 +13,7 @@ import binary
 import harness
 import scram
 from binary import AUTH_CONTINUE, AUTH_ERROR, OK, Binary, request
-from test_auth import FAILED, STORED, login, plain, reloading
+from test_auth import FAILED, STORED, UNLIMITED, login, plain, reloading
 
 DENIED = b"CLIENT_ERROR access denied\r\n"
 ACCESS = 0x24  # the binary protocol's word for it
@@ -43,7 +43,7 @@ def users(tmp_path):
 
 @pytest.fixture
 def server(users):
-    with harness.Server("-t", "1", "-S", "-Y", users, "-o", "modern") as one:
+    with harness.Server("-t", "1", "-S", "-Y", users, *UNLIMITED) as one:
         yield one
 
 
@@ -247,7 +247,7 @@ def change(server, users, old, new):
 
 @pytest.fixture
 def loud(users):
-    with harness.Server("-v", "-t", "1", "-S", "-Y", users) as one:
+    with harness.Server("-v", "-t", "1", "-S", "-Y", users, *UNLIMITED) as one:
         yield one
 
 

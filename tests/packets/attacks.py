@@ -256,13 +256,15 @@ def reflector_ports(aim):
 # ── what the kernel may refuse itself ───────────────────────────────────────────────────────────
 
 BAD_SOURCES = {
-    4: ("0.0.0.0", "0.1.2.3", "255.255.255.255", "10.77.0.255", "10.77.0.0", "224.0.0.1",
-        "239.255.255.250", "127.0.0.1", "127.1.2.3", "10.77.0.2", "10.77.0.3", "240.0.0.1"),
+    4: ("0.0.0.0", "255.255.255.255", "10.77.0.255", "10.77.0.0", "224.0.0.1",
+        "239.255.255.250", "127.0.0.1", "127.1.2.3", "10.77.0.2", "10.77.0.3"),
     6: ("::", "::1", "ff02::1", "ff02::fb", "ff0e::1", "fd77::2", "fd77::3", "::ffff:10.77.0.2",
-        "::ffff:127.0.0.1", "::ffff:198.18.0.1", "::127.0.0.1"),
+        "::ffff:127.0.0.1", "::ffff:198.18.0.1"),
 }
+ODD_SOURCES = {4: ("0.1.2.3", "240.0.0.1", "169.254.7.7", "192.0.0.8"),
+               6: ("::127.0.0.1", "64:ff9b::7f00:1", "fe80::7", "100::1", "fec0::1")}
 GROUP_TARGETS = {
-    4: ("255.255.255.255", "10.77.0.255", "10.77.0.0", "224.0.0.1", "239.1.2.3", "127.0.0.1"),
+    4: ("255.255.255.255", "10.77.0.255", "10.77.0.0", "224.0.0.1", "239.1.2.3"),
     6: ("ff02::1", "ff01::1", "ff05::1", "ff0e::1", "ff02::1:ff00:2", "::1", "::"),
 }
 ASKED = (hello(), hello(b"get secret\r\n"), proven(b"get secret\r\n"), legacy(b"get secret\r\n"),
@@ -272,6 +274,12 @@ ASKED = (hello(), hello(b"get secret\r\n"), proven(b"get secret\r\n"), legacy(b"
 def bad_sources(aim):
     """Addresses of the server itself, and such as no single host has."""
     return [aim.udp(payload, source, sport) for source in BAD_SOURCES[aim.family]
+            for payload in ASKED for sport in (40000, 11211)]
+
+
+def odd_sources(aim):
+    """Addresses that hosts of the Internet do not have."""
+    return [aim.udp(payload, source, sport) for source in ODD_SOURCES[aim.family]
             for payload in ASKED for sport in (40000, 11211)]
 
 

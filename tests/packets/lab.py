@@ -253,15 +253,17 @@ table bridge wire {{
 """
 KINDS = {"udp": "meta l4proto udp", "tcp": "meta l4proto tcp",
          "icmp": "meta l4proto {icmp, ipv6-icmp}"}
-# The attacker's own system neither resets connections nor refuses datagrams.
+# Those who are spoofed say nothing about it, and the attacker's own system neither.
 MUTE = """
 table inet mute {
     chain out {
         type filter hook output priority 0
-        policy drop
+        %s drop
     }
 }
 """
+MUTED = {"attacker": "meta length 0-65535", "victim": "meta length 0-65535",
+         "other": "meta l4proto { icmp, ipv6-icmp }"}
 LOOP = """
 table inet loop {
     counter loop {
@@ -370,7 +372,8 @@ class Lab:
         for host, namespace in self.hosts.items():
             self._host(host, namespace)
         self.meter = Meter(self.lan, self.hosts["server"])
-        self.hosts["attacker"].run(["nft", "-f", "-"], MUTE)
+        for host, what in MUTED.items():
+            self.hosts[host].run(["nft", "-f", "-"], MUTE % what)
         self.attacker = self._keep(Wire(self.hosts["attacker"], "attacker"))
         self.tap = self._keep(Tap(self.lan, "p-server"))
         with self.hosts["server"]:

@@ -138,10 +138,12 @@ class Target:
     """One server under attack.  A context manager."""
 
     def __init__(self, place, *args, binary=harness.BINARY, host="server",
-                 listen="0.0.0.0,::", rr_spoken=True):
+                 listen="0.0.0.0,::"):
         self.lab, self.host = place, host
         self.reference = harness.is_reference(binary)
-        self.speaks_rr = rr_spoken and not self.reference
+        policies = [arg.removeprefix("udp_policy=") for arg in map(str, args)
+                    if arg.startswith("udp_policy=")] or ["rr"]
+        self.speaks_rr = not self.reference and "rr" in policies[-1].split("+")
         self.inside = place.hosts[host]
         with self.inside:
             self.server = harness.Server("-p", PORT, "-U", PORT, *args, binary=binary,

@@ -32,8 +32,9 @@ def bounce(place, family, port, payloads):
 
 
 @pytest.mark.skipif(not os.access(harness.PEER, os.X_OK), reason="no memcached to compare with")
-def test_two_memcacheds_never_stop(place, aim):
+def test_two_memcacheds_never_stop(pool, place, aim):
     """The harness sees a loop where there is one."""
+    pool.close()
     with scene.Target(place, "-t", "1", binary=harness.PEER), \
             scene.Target(place, "-t", "1", binary=harness.PEER, host="other"):
         _, here, there = bounce(place, aim.family, scene.PORT, [attacks.legacy(b"x\r\n")])

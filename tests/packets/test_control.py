@@ -13,10 +13,11 @@ import scene
 
 
 @pytest.fixture(scope="module")
-def memcached(place):
+def memcached(pool, place):
     """Debian's, with UDP open to everybody."""
     if not os.access(harness.PEER, os.X_OK):
         pytest.skip(f"no {harness.PEER} to compare with")
+    pool.close()
     with scene.Target(place, "-I", "2m", binary=harness.PEER) as made:
         yield made.plant()
 

@@ -156,7 +156,8 @@ def clocked(pool, aim):
     conn = target.conn()
     if conn.command(b"debugtime p") != b"OK":
         pytest.skip("the build under test has no debugtime")
-    moved = 0
+    conn.command(b"debugtime 1000")  # there must be a time before now: the clock begins at 0
+    moved = 1000
 
     def move(seconds):
         nonlocal moved

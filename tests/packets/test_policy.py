@@ -32,7 +32,6 @@ def legacy_answer(target, aim, host="stranger", request=GET, wait_s=0.3):
 @pytest.mark.parametrize("name", ["rr", "drop"])
 def test_silent_to_legacy(pool, aim, name):
     target = pool.get(*policy(name))
-    target.speaks_rr = name == "rr"
     legacy = [attacks.legacy(verb + tail + b"\r\n") for verb in attacks.verbs()
               for tail in attacks.TAILS[:4]]
     target.strike(aim.all(legacy)).check_silent()
@@ -47,7 +46,6 @@ def test_silent_to_legacy(pool, aim, name):
 def test_miss_is_a_shorter_end(pool, aim, name):
     """A get of legacy clients is answered END without a lookup; nothing else is answered."""
     target = pool.get(*policy(name))
-    target.speaks_rr = name.startswith("rr")
     for request in (GET, b"get secret number big\r\n", b"gets secret\r\n"):
         assert legacy_answer(target, aim, request=request) == b"END\r\n"
     for kind in ("text_verbs", "binary_opcodes", "repeated_keys", "short_datagrams",
@@ -137,6 +135,7 @@ def test_prefixes_have_a_budget(pool, aim):
 
 def test_open_on_loopback_alone(pool, place, aim):
     """memcached's own behaviour is to be had where nobody else can ask."""
+    pool.close()
     loopback = {4: "127.0.0.1", 6: "::1"}[aim.family]
     with place.hosts["server"], \
             harness.Server("-p", scene.PORT, "-U", scene.PORT, *policy("open"),
@@ -146,9 +145,10 @@ def test_open_on_loopback_alone(pool, place, aim):
             assert scene.SECRET in client.ask_legacy(GET)
 
 
-def refused(place, *args, listen="0.0.0.0"):
+def refused(pool, *args, listen="0.0.0.0"):
     """The text with which a start fails; it must."""
-    with place.hosts["server"]:
+    pool.close()
+    with pool.place.hosts["server"]:
         try:
             server = harness.Server("-p", scene.PORT, "-U", scene.PORT, *scene.open_args(), *args,
                                     listen=listen)
@@ -161,27 +161,28 @@ def refused(place, *args, listen="0.0.0.0"):
 @pytest.mark.parametrize("listen", ["0.0.0.0", "::", "10.77.0.2", "fd77::2", "0.0.0.0,::",
                                     "127.0.0.1,10.77.0.2"])
 @pytest.mark.parametrize("name", ["open", "rr+open"])
-def test_open_to_the_world_is_refused(place, listen, name):
+def test_open_to_the_world_is_refused(pool, listen, name):
     """With the reason, not only with a name of an option."""
-    text = refused(place, *policy(name), listen=listen)
+    text = refused(pool, *policy(name), listen=listen)
     assert "open" in text and "loopback" in text, text
 
 
 @pytest.mark.parametrize("name", ["nonsense", "", "prefixes:", "prefixes:10.0.0.0/33", "rr+",
                                   "prefixes:nonsense", "rr,open"])
-def test_malformed_policies_are_refused(place, name):
-    assert "udp_policy" in refused(place, *policy(name)) or name == "rr,open"
+def test_malformed_policies_are_refused(pool, name):
+    assert "udp_policy" in refused(pool, *policy(name)) or name == "rr,open"
 
 
 @pytest.mark.parametrize("name", ["prefixes:0.0.0.0/0", "prefixes:::/0",
                                   "prefixes:10.0.0.0/8+0.0.0.0/0", "rr+prefixes:0.0.0.0/0"])
-def test_all_the_world_is_no_prefix(place, name):
+def test_all_the_world_is_no_prefix(pool, name):
     """That is `open` by another name."""
-    refused(place, *policy(name))
+    refused(pool, *policy(name))
 
 
-def test_off_unless_asked_for(place, aim):
+def test_off_unless_asked_for(pool, place):
     """Without -U nothing listens; the system's own answer is no business of ours."""
+    pool.close()
     with place.hosts["server"], \
             harness.Server("-p", scene.PORT, *scene.open_args(), listen="0.0.0.0,::") as server:
         tables = [open(f"/proc/thread-self/net/{name}").read() for name in ("udp", "udp6")]

@@ -57,7 +57,7 @@ def test_silence_to_nobody(target, aim, name):
     target.check_served()
 
 
-@pytest.mark.parametrize("name", ["broken_packets", "icmp_errors"])
+@pytest.mark.parametrize("name", ["broken_packets", "icmp_errors", "odd_sources"])
 def test_below_udp(target, aim, name):
     outcome = target.strike(getattr(attacks, name)(aim), arrive=False)
     tell(aim, name, outcome)

@@ -69,6 +69,14 @@ void net_mark_set(int fd, uint32_t mark)
                  strerror(errno));
 }
 
+/* A SYN has a source that anybody can write into it, and its answer is sent again until it is
+ * confirmed: five times by default. Once is enough, for a client that has missed it asks again. */
+static void repeat_answers_once(int fd)
+{
+    const int count = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_SYNCNT, &count, sizeof(count));
+}
+
 /* Open a socket, bind, listen. Accepted sockets inherit the options. Returns the fd or -errno. */
 static int socket_open(const struct net *net, const struct sockaddr *addr, socklen_t len)
 {
@@ -79,6 +87,7 @@ static int socket_open(const struct net *net, const struct sockaddr *addr, sockl
         set_flag(fd, SOL_SOCKET, SO_REUSEADDR);
         set_flag(fd, SOL_SOCKET, SO_KEEPALIVE);
         set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
+        repeat_answers_once(fd);
         if (addr->sa_family == AF_INET6)
             set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY);
         net_mark_set(fd, net->config.mark);

@@ -36,6 +36,15 @@ static struct bytes word_take(struct bytes *rest, bool *ret_more)
     return word;
 }
 
+/* ::/16 and the like have the addresses in them by which IPv4 is held (base/ip.h): all of it. */
+static bool too_short(const struct ip_prefix *prefix)
+{
+    const struct ip v4 = ip_of_v4((const uint8_t[4]){0});
+    if (ip_is_v4(&prefix->ip))
+        return prefix->bits < V4_BITS_MIN;
+    return prefix->bits < V6_BITS_MIN || ip_prefix_has(prefix, &v4);
+}
+
 static const char *prefix_add(struct bytes text, struct opt_udp *udp)
 {
     if (udp->prefix_count == OPT_UDP_PREFIXES_MAX)
@@ -43,7 +52,7 @@ static const char *prefix_add(struct bytes text, struct opt_udp *udp)
     struct ip_prefix *prefix = &udp->prefixes[udp->prefix_count];
     if (!ip_prefix_parse(text, prefix))
         return "has something that is neither a policy nor a prefix";
-    if (prefix->bits < (ip_is_v4(&prefix->ip) ? (int)V4_BITS_MIN : (int)V6_BITS_MIN))
+    if (too_short(prefix))
         return "has a prefix that is too short: /8 at least, /16 of IPv6";
     udp->prefix_count++;
     udp->policy |= OPT_UDP_PREFIXES;

@@ -415,8 +415,10 @@ static uint8_t serves(uint8_t policy)
 int udp_listener_add(struct udp *udp, size_t index, const struct net_listener_info *info,
                      char *ret_error)
 {
-    if ((udp->policy.policy & OPT_UDP_OPEN) != 0 && !ip_is_loopback(&info->ip) &&
-        !in_prefixes(&udp->policy, &info->ip)) {
+    /* All addresses of the machine are in no prefix, even if 0.0.0.0 as a number is. */
+    const bool bounded = ip_is_loopback(&info->ip) ||
+                         (!ip_is_unspecified(&info->ip) && in_prefixes(&udp->policy, &info->ip));
+    if ((udp->policy.policy & OPT_UDP_OPEN) != 0 && !bounded) {
         (void)snprintf(ret_error, UDP_ERROR_BYTES,
                        "-o udp_policy=open would answer whoever claims to be anybody, on %s, so "
                        "others could be flooded with the answers; allowed: open with -l 127.0.0.1, "

@@ -556,9 +556,24 @@ static void udp_policies(void **state)
         assert_int_equal(udp.prefix_count, rows[i].prefixes);
     }
     static const char *const bad[] = {
-        "",          "+",          "rr+",       "RR",           "rr,miss",
-        "prefixes:", "prefixes",   "10.0.0.1",  "rr+10.0.0.1",  "prefixes:x",
-        "open+drop", "prefixes:+", "drop+open", "miss+1.2.3.4", "prefixes:10.0.0.0/7",
+        "",
+        "+",
+        "rr+",
+        "RR",
+        "rr,miss",
+        "prefixes:",
+        "prefixes",
+        "10.0.0.1",
+        "rr+10.0.0.1",
+        "prefixes:x",
+        "open+drop",
+        "prefixes:+",
+        "drop+open",
+        "miss+1.2.3.4",
+        "prefixes:10.0.0.0/7",
+        "prefixes:::/16",
+        "prefixes:::/80",
+        "prefixes:::ffff:0.0.0.0/96",
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++)
         assert_non_null(opt_udp_parse(bad[i], &udp));

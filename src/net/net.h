@@ -83,7 +83,8 @@ enum net_rc {
     NET_PAUSE, /* as NET_FLUSH, but only after io.pause_ms; nothing is read meanwhile. A client that
                 * has hung up by then is closed: nobody reads the answers. Needs unused input */
     NET_HOLD,  /* the client only listens: what it sends is dropped. To be called, with no input,
-                * when all answers are sent and after net_worker_wake(), until it answers nothing */
+                * when all answers are sent and after net_worker_wake(), until it answers nothing;
+                * then it says NET_HOLD again, or, with nothing to send, NET_CLOSE */
     NET_CLOSE, /* send the answers, then close */
 };
 

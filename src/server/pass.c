@@ -47,10 +47,14 @@ bool pass_renew(const struct session_worker *worker, const struct net_io *io)
 bool pass_may_stay(void *arg, const struct net_io *io)
 {
     const struct session_worker *worker = arg;
-    /* Before its first bytes a connection has no pass, which session_run() takes for a sign. */
-    if ((*io->note & (SESSION_TEXT | SESSION_BINARY)) == 0)
-        return gate_address_classes(worker->gate, worker->index, io->listener, io->peer) != 0;
-    return pass_is_current(worker, *io->note) || pass_renew(worker, io);
+    /* Its pass stays what it is: whoever finds it outdated looks at more than the address. */
+    if (gate_admit(worker->gate, worker->index, io->listener, io->peer) == GATE_WELCOME)
+        return true;
+    note_event(worker, io,
+               (struct event){.type = EVENT_CONN_DENIED,
+                              .rule = bytes_str(gate_explain(worker->gate, worker->index,
+                                                             io->listener, io->peer, GATE_ALL))});
+    return false;
 }
 
 /* Of the access list: which rule withholds what the request needs? */

@@ -3,8 +3,10 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "gate/gate.h"
 #include "server/confine.h"
 #include "server/note.h"
+#include "server/pass.h"
 #include "server/server.h"
 
 static_assert(EVENTS_ERROR_BYTES <= (int)SERVER_ERROR_BYTES, "errors are passed on");
@@ -48,6 +50,13 @@ void server_events_print(struct server *server, struct out *out)
 void server_admin_used(const struct cmd_ctx *ctx, const char *verb)
 {
     const struct session_worker *worker = (const struct session_worker *)ctx; /* its first member */
-    if (ctx->conn != NULL)
-        note_event(worker, ctx->conn, (struct event){.type = EVENT_ADMIN_VERB, .verb = verb});
+    const struct net_io *io = ctx->conn;
+    if (io == NULL)
+        return;
+    uint8_t name[GATE_USER_NAME_MAX];
+    const size_t name_bytes =
+        gate_user_name(worker->gate, worker->index, pass_user(*io->note), name);
+    note_event(
+        worker, io,
+        (struct event){.type = EVENT_ADMIN_VERB, .verb = verb, .user = bytes_of(name, name_bytes)});
 }

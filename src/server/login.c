@@ -59,6 +59,15 @@ static bool attempt_check(struct session_worker *worker, const struct net_io *io
     return user != 0;
 }
 
+/* Somebody who has not logged in sent something else than a login. */
+static void intruder_note(const struct session_worker *worker, const struct net_io *io,
+                          const char *verb)
+{
+    note_event(worker, io,
+               (struct event){
+                   .type = EVENT_VERB_DENIED, .rule = bytes_str("not logged in"), .verb = verb});
+}
+
 /* ── text ─────────────────────────────────────────────────────────────────────────────────── */
 
 static enum net_rc text_run(struct session_worker *worker, struct net_io *io)
@@ -70,8 +79,10 @@ static enum net_rc text_run(struct session_worker *worker, struct net_io *io)
     case GATE_TEXT_MORE:
         return NET_MORE;
     case GATE_TEXT_CLOSE:
+        intruder_note(worker, io, NULL);
         return NET_CLOSE;
     case GATE_TEXT_REFUSED:
+        intruder_note(worker, io, NULL);
         reply = attempt.refusal;
         break;
     case GATE_TEXT_ATTEMPT:
@@ -92,8 +103,10 @@ static void answer(struct net_io *io, const struct proto_request *req, enum prot
     proto_binary_reply(io->out, req, status, bytes_str(text));
 }
 
-static enum net_rc refuse(struct net_io *io, const struct proto_request *req)
+static enum net_rc refuse(const struct session_worker *worker, struct net_io *io,
+                          const struct proto_request *req)
 {
+    intruder_note(worker, io, req->error != NULL ? NULL : proto_name_of(req->cmd));
     answer(io, req, PROTO_STATUS_AUTH_ERROR, "");
     return NET_CLOSE;
 }
@@ -167,7 +180,7 @@ static enum net_rc binary_run(struct session_worker *worker, void **self, struct
     if (rc == PROTO_CLOSE && req.error == NULL)
         return NET_CLOSE; /* not even this protocol */
     if (req.error != NULL || proto_class_of(req.cmd) != PROTO_CLASS_LOGIN)
-        return refuse(io, &req);
+        return refuse(worker, io, &req);
     if (in.len - used < req.value_bytes)
         return NET_MORE;
     req.value = bytes_of(in.ptr + used, (size_t)req.value_bytes);

@@ -321,21 +321,35 @@ void server_stop(struct server *server, bool graceful)
     net_stop(server->net);
 }
 
+/* A security event: a part was read again, or could not be. */
+static void reload_note(const struct server *server, bool done, const char *part)
+{
+    event_note(server->listener_events,
+               &(const struct event){.type = done ? EVENT_RULES_RELOADED : EVENT_RULES_REJECTED,
+                                     .rule = bytes_str(part)});
+}
+
 void server_reload(struct server *server)
 {
     log_line(LOG_INFO, "reloading");
     events_reopen(server->events);
     char gate_error[GATE_ERROR_BYTES];
-    if (gate_reload(server->gate, gate_error) != 0)
-        log_line(LOG_ERROR, "users and access stay as they were: %s", gate_error);
-    else
+    const bool rules = gate_reload(server->gate, gate_error) == 0;
+    if (rules)
         rules_renewed(server);
+    else
+        log_line(LOG_ERROR, "users and access stay as they were: %s", gate_error);
+    reload_note(server, rules, "users and access");
     char udp_error[UDP_ERROR_BYTES];
-    if (server->udp != NULL && udp_reload(server->udp, udp_error) != 0)
-        log_line(LOG_ERROR, "the keys of -o udp_keys stay as they were: %s", udp_error);
+    if (server->udp != NULL) {
+        const bool keys = udp_reload(server->udp, udp_error) == 0;
+        if (!keys)
+            log_line(LOG_ERROR, "the keys of -o udp_keys stay as they were: %s", udp_error);
+        reload_note(server, keys, "udp keys");
+    }
     if (server->tls != NULL) {
         char error[NET_TLS_ERROR_BYTES];
-        (void)server_tls_refresh(server, error);
+        reload_note(server, server_tls_refresh(server, error), "tls certificates");
     }
 }
 

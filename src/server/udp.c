@@ -281,6 +281,7 @@ static enum gate_rr_reason request_run(const struct passing *p)
     struct out *answer = &p->udp->answer;
     cmd->out = answer;
     cmd->fd = p->batch->fd;
+    cmd->conn = NULL;
     const enum cmd_rc rc = cmd_run(cmd, p->req);
     if (rc == CMD_AGAIN) { /* there is more than would ever fit */
         cmd_abort(cmd, p->req);

@@ -94,7 +94,8 @@ struct net_datagram {
     struct ip_peer from;
     struct ip to;
     bool to_us;     /* `to` is one address of this host, no broadcast or multicast */
-    bool from_us;   /* `from` is an address of this host, loopback included */
+    bool from_us;   /* `from` is an address of this host, loopback included, or the broadcast
+                     * address of one of its networks */
     bool truncated; /* `in` is not all of it */
     /* The answer, set by the ops: that much of `out`, from there on; 0 bytes: none. It is sent as
      * one datagram, or as several of `piece_bytes` each, but the last, which may be shorter. */

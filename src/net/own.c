@@ -1,4 +1,5 @@
-/* This host's addresses, for who has to tell whether a datagram claims to come from ourselves.
+/* This host's addresses, for who has to tell whether a datagram claims to come from ourselves. The
+ * broadcast addresses of its networks are among them: an answer to one would reach us, too.
  *
  * The listener's thread asks the kernel, at the start, when poked and once per NET_TICK_S; each
  * worker has a copy, and takes a new one, under the lock, only when the number of the table has
@@ -6,6 +7,7 @@
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <ifaddrs.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 
@@ -16,6 +18,16 @@ static int compare(const void *a, const void *b)
     return memcmp(a, b, sizeof(struct ip));
 }
 
+static size_t address_add(struct ip *ips, size_t count, const struct sockaddr *addr)
+{
+    struct ip_peer peer = {.family = IP_LOCAL};
+    if (addr != NULL)
+        net_addr_peer(addr, &peer);
+    if (peer.family != IP_LOCAL)
+        ips[count++] = peer.ip;
+    return count;
+}
+
 /* The kernel's list, sorted. Returns 0 or -errno. Owns: *ret_ips. */
 static int own_read(struct ip **ret_ips, size_t *ret_count)
 {
@@ -24,14 +36,12 @@ static int own_read(struct ip **ret_ips, size_t *ret_count)
         return -errno;
     size_t max = 1, count = 0;
     for (const struct ifaddrs *at = list; at != NULL; at = at->ifa_next)
-        max++;
+        max += 2;
     struct ip *ips = calloc(max, sizeof(*ips));
     for (const struct ifaddrs *at = list; ips != NULL && at != NULL; at = at->ifa_next) {
-        struct ip_peer peer = {.family = IP_LOCAL};
-        if (at->ifa_addr != NULL)
-            net_addr_peer(at->ifa_addr, &peer);
-        if (peer.family != IP_LOCAL)
-            ips[count++] = peer.ip;
+        count = address_add(ips, count, at->ifa_addr);
+        if ((at->ifa_flags & IFF_BROADCAST) != 0)
+            count = address_add(ips, count, at->ifa_broadaddr);
     }
     freeifaddrs(list);
     if (ips == NULL)

@@ -108,6 +108,13 @@ static struct gate_rr_verdict arrive(const struct passing *p)
     return gate_rr_arrive(&p->listener->policy, &p->udp->keys.keys, p->udp->unix_s, &in, p->frame);
 }
 
+/* The rule that denies these classes. */
+static const char *denial(const struct passing *p, uint8_t classes)
+{
+    return gate_explain(p->worker->gate, p->worker->index, p->batch->listener, &p->item->from,
+                        classes);
+}
+
 static void read_request(const struct passing *p, uint8_t classes)
 {
     const bool binary =
@@ -121,7 +128,7 @@ static void read_request(const struct passing *p, uint8_t classes)
         p->verdict->action == GATE_RR_SERVE || p->verdict->action == GATE_RR_SERVE_AND_RENEW;
     if (!served || p->req->error != NULL || (gate_class_of(p->req) & ~classes) == 0)
         return;
-    note(p, EVENT_UDP_DENIED, "class");
+    note(p, EVENT_UDP_DENIED, denial(p, gate_class_of(p->req)));
     if (proto_is_binary(p->req))
         proto_binary_refuse(p->req, PROTO_STATUS_DENIED);
     else
@@ -142,7 +149,7 @@ static void judge(const struct passing *p)
     const uint8_t classes =
         gate_address_classes(p->worker->gate, p->worker->index, p->batch->listener, &p->item->from);
     if (classes == 0)
-        drop(p, EVENT_UDP_DENIED, "address");
+        drop(p, EVENT_UDP_DENIED, denial(p, GATE_ALL));
     else if (p->verdict->action == GATE_RR_READ)
         read_request(p, classes);
     if (p->verdict->action == GATE_RR_SERVE || p->verdict->action == GATE_RR_SERVE_AND_RENEW)

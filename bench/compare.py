@@ -32,6 +32,10 @@ MEGA = (1024, {"keys": 200, "value-bytes": 1_000_000})
 # cost of large values.
 SMALL_TLS = (64, {"keys": 100_000, "value-bytes": 100, "tls": 1})
 LARGE_TLS = (1024, {"keys": 2_000, "value-bytes": 65536, "tls": 1})
+# By UDP: ours serves clients that prove their address, memcached whoever asks.
+UDP = (64, {"keys": 100_000, "value-bytes": 100})
+# Gets that prove nothing: ours refuses them, memcached answers.
+FLOOD_ROW = "UDP flood of unproven gets"
 # Name, target ratio, the best rival's ratio, dataset, load.
 ROWS = [
     ("get, 50 connections, one per trip", 0.72, 0.76, SMALL, {"connections": 50}),
@@ -48,6 +52,8 @@ ROWS = [
     ("TLS get, 50 connections, one per trip", 1.0, None, SMALL_TLS, {"connections": 50}),
     ("TLS get, 32 per trip, 100 B", 1.0, None, SMALL_TLS, {"connections": 50, "depth": 32}),
     ("TLS get 64 KiB", 1.0, None, LARGE_TLS, {"connections": 16}),
+    ("UDP get, 8 sources, 16 under way each", 1.0, None, UDP, {"sources": 8, "depth": 16}),
+    (FLOOD_ROW, 0.30, None, UDP, {"sources": 8, "depth": 32, "mode": "flood"}),
 ]
 FIRST_ROW = ROWS[0][0]
 RSS_ROW = "RSS for 4 M items of 16 + 64 B"
@@ -68,15 +74,16 @@ class Bench:
     def __init__(self, args):
         self.args = args
         self.load = os.path.join(args.programs, "matte-bench-load")
+        self.udp = os.path.join(args.programs, "matte-bench-udp")
         self.programs = {"ours": args.ours, "memcached": args.memcached}
         self.floor = os.path.join(args.programs, "matte-bench-floor")
 
     def say(self, text):
         print(text, file=sys.stderr, flush=True)
 
-    def start(self, memory_mb, tls):
+    def start(self, memory_mb, tls, udp):
         more = peers.tls_argv() if tls else []
-        return {name: peers.Server(name, peers.cache_argv(program, memory_mb) + more)
+        return {name: peers.Server(name, peers.cache_argv(program, memory_mb) + more, udp=udp)
                 for name, program in self.programs.items()}
 
     def start_floor(self, settings):
@@ -99,25 +106,33 @@ class Bench:
             "port": server.port, "server-pid": server.pid, "key-bytes": KEY_BYTES, "preload": 0,
             "seconds": self.args.seconds, "warmup": self.args.warmup, **settings}, server.name)
 
+    def measure_udp(self, server, settings):
+        mode = "proven" if server.name == "ours" else "legacy"
+        return peers.run(self.udp, {
+            "mode": mode, "port": server.port, "server-pid": server.pid, "key-bytes": KEY_BYTES,
+            "seconds": self.args.seconds, "warmup": self.args.warmup, **settings}, server.name)
+
     def rounds(self, servers, settings):
         """Run one load on each in turn; the order changes each round so that drift cancels."""
         results = {name: [] for name in servers}
         for number in range(self.args.rounds):
             for name in list(servers)[::1 if number % 2 == 0 else -1]:
-                results[name].append(self.measure(servers[name], settings))
+                measure = self.measure_udp if "sources" in settings else self.measure
+                results[name].append(measure(servers[name], settings))
         return results
 
     def group(self, dataset, rows):
         """All rows of one dataset, on servers of their own."""
         memory_mb, settings = dataset
         done = []
-        servers = self.start(memory_mb, "tls" in settings)
+        servers = self.start(memory_mb, "tls" in settings, dataset is UDP)
         try:
             for server in servers.values():
                 self.preload(server, settings)
             if dataset is HUGE:
                 done.append(self.rss_row(servers))
-            has_floor = settings["value-bytes"] <= FLOOR_VALUE_BYTES and "tls" not in settings
+            has_floor = (settings["value-bytes"] <= FLOOR_VALUE_BYTES and "tls" not in settings
+                         and dataset is not UDP)
             if has_floor and os.path.exists(self.floor):
                 servers.update(self.start_floor(settings))
             for row in rows:
@@ -175,7 +190,7 @@ class Bench:
 
     def all(self):
         rows = []
-        for dataset in (SMALL, HUGE, WIDE, WARM, KILO, LARGE, MEGA, SMALL_TLS, LARGE_TLS):
+        for dataset in (SMALL, HUGE, WIDE, WARM, KILO, LARGE, MEGA, SMALL_TLS, LARGE_TLS, UDP):
             mine = [row for row in ROWS if row[3] is dataset and self.wanted(row[0])]
             if mine:
                 rows += self.group(dataset, mine)

@@ -107,12 +107,16 @@ def tls_argv(made=[]):
 
 
 class Server:
-    """One running server, pinned to the server core unless told otherwise; argv lacks the port."""
+    """One running server, pinned to the server core unless told otherwise; argv lacks the port.
 
-    def __init__(self, name, argv, cpu=SERVER_CPU):
+    With `udp` it serves UDP on the same port.
+    """
+
+    def __init__(self, name, argv, cpu=SERVER_CPU, udp=False):
         self.name = name
         self.port = free_port()
         argv = argv[:1] + ["-p" if name != "floor" else "--port", str(self.port)] + argv[1:]
+        argv += ["-U", str(self.port)] if udp else []
         self.process = subprocess.Popen(pinned(cpu, argv), stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE)
         self.pid = self.process.pid

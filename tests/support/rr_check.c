@@ -155,6 +155,8 @@ static void check_served(const struct trial *trial, const struct gate_rr_verdict
         KIT_CHECK(req->value.ptr + req->value_bytes + req->tail_bytes ==
                       trial->in.bytes.ptr + trial->in.bytes.len,
                   "value");
+    if (req->error != NULL && verdict->trust == GATE_RR_TRUST_POLICY && !proto_is_binary(req))
+        KIT_CHECK(PROTO_UDP_HEADER_BYTES + strlen(req->error) + 2 < trial->in.bytes.len, "error");
     const size_t out = gate_rr_ip_bytes(verdict->v6, line.len, false);
     const bool may = verdict->trust == GATE_RR_TRUST_PROVEN || out < verdict->ip_bytes_in;
     KIT_CHECK((gate_rr_answer(verdict, line, line.len) == GATE_RR_REASON_NONE) == may, "error");

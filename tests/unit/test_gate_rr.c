@@ -607,6 +607,8 @@ static void answers(void **state)
     assert_int_equal(answer(&verdict, "ERROR\r\n"), GATE_RR_REASON_NONE);
     assert_int_equal(answer(&verdict, "CLIENT_ERROR\r\n"), GATE_RR_REASON_ERROR_LONG);
     drops(legacy("foo\r\n", GATE_RR_OPEN), GATE_RR_REASON_ERROR_LONG);
+    drops(legacy("foooo\r\n", GATE_RR_OPEN), GATE_RR_REASON_ERROR_LONG); /* as long as ERROR */
+    expect(legacy("fooooo\r\n", GATE_RR_OPEN), GATE_RR_SERVE, GATE_RR_REASON_LEGACY_SERVED);
     expect(legacy("foo bar\r\n", GATE_RR_OPEN), GATE_RR_SERVE, GATE_RR_REASON_LEGACY_SERVED);
     drops(legacy("get\r\n", GATE_RR_OPEN), GATE_RR_REASON_ERROR_LONG);
     /* Binary: a miss is none. */

@@ -8,12 +8,17 @@
 
 enum { DAY_S = 86400, CERTIFICATE_SOON_S = 21 * DAY_S, SYNACK_RETRIES_FEW = 2 };
 
-/* Who can get there, as far as can be known. A server seen on a loopback address that listens on
- * all others as well is seen by at least its neighbours. */
+/* Asked at a loopback address, it says that it listens on all others as well. */
+static bool is_wider(const struct cli_facts *facts)
+{
+    return facts->reach == CLI_REACH_LOCAL && facts->listens_wide && !facts->is_unix;
+}
+
+/* Who can get there, as far as can be known. A memcached that listens everywhere serves its
+ * neighbours, too; matted need not, for it has protected mode and access lists. */
 static enum cli_reach reach_of(const struct cli_facts *facts)
 {
-    return facts->reach == CLI_REACH_LOCAL && facts->listens_wide ? CLI_REACH_PRIVATE
-                                                                  : facts->reach;
+    return is_wider(facts) && !facts->is_matted ? CLI_REACH_PRIVATE : facts->reach;
 }
 
 static enum cli_grade by_reach(const struct cli_facts *facts, enum cli_grade local,
@@ -38,7 +43,7 @@ static const char *who(const struct cli_facts *facts)
     case CLI_REACH_PRIVATE:
         return "everybody in its network";
     case CLI_REACH_PUBLIC:
-        return "the whole internet, unless a firewall is in front";
+        return "the whole internet (unless a firewall is in front)";
     }
     return "";
 }
@@ -76,9 +81,12 @@ static void access_judge(const struct cli_facts *facts, struct cli_findings *fin
             text_login ? "text" : "binary", text_login ? "binary" : "text");
     else if (is_open(facts))
         ADD(open, "login", "no login: %s can read and change what is stored%s", who(facts),
-            facts->listens_wide && facts->reach == CLI_REACH_LOCAL
-                ? " (it says that it listens on all addresses)"
-                : "");
+            is_wider(facts) && !facts->is_matted ? " (it says that it listens on all addresses)"
+                                                 : "");
+    if (is_open(facts) && is_wider(facts) && facts->is_matted)
+        ADD(CLI_GRADE_NOTE, "login",
+            "it listens on all addresses as well; protected mode, logins and access lists decide "
+            "who is served there: check one of these addresses, too");
     if (!is_open(facts) && (text_login || binary_login))
         ADD(CLI_GRADE_OK, "login", "a login is required%s%s",
             binary_login && facts->mechanisms[0] != '\0' ? "; SASL: " : "",
@@ -131,9 +139,11 @@ static void certificate_judge(const struct cli_facts *facts, struct cli_findings
 static void tls_judge(const struct cli_facts *facts, struct cli_findings *findings)
 {
     if (!facts->tls.spoken) {
-        if (reach_of(facts) == CLI_REACH_LOCAL && facts->text >= CLI_SPEECH_OPEN)
+        const bool talks =
+            is_open(facts) || facts->text == CLI_SPEECH_LOGIN || facts->binary == CLI_SPEECH_LOGIN;
+        if (talks && reach_of(facts) == CLI_REACH_LOCAL)
             ADD(CLI_GRADE_OK, "tls", "none, and nothing leaves this machine");
-        else if (facts->text >= CLI_SPEECH_OPEN)
+        else if (talks)
             ADD(by_reach(facts, CLI_GRADE_OK, CLI_GRADE_NOTE, CLI_GRADE_WARNING), "tls",
                 "none: keys and values pass in the clear");
         return;
@@ -214,8 +224,12 @@ static void udp_judge(const struct cli_facts *facts, struct cli_findings *findin
         ADD(CLI_GRADE_OK, "udp", "port %u is closed", udp->port);
         return;
     case CLI_UDP_SILENT:
-        ADD(CLI_GRADE_OK, "udp", "port %u does not answer%s", udp->port,
-            facts->udp_port != 0 ? ", though the server says that UDP is on" : "");
+        ADD(CLI_GRADE_OK, "udp", "port %u does not answer%s%s", udp->port,
+            facts->udp_port != 0 ? ", though the server says that UDP is on" : "",
+            facts->local && facts->reach != CLI_REACH_LOCAL
+                ? "; matted never answers a datagram that has its own host's address, so ask from "
+                  "another host, too"
+                : "");
         return;
     case CLI_UDP_ANSWERS:
         break;

@@ -47,6 +47,9 @@ static void open_by_reach(void **state)
     assert_int_equal(grade_of(&facts, "login"), CLI_GRADE_NOTE);
     facts.listens_wide = true;
     assert_int_equal(grade_of(&facts, "login"), CLI_GRADE_WARNING);
+    facts.is_matted = true; /* which may refuse others */
+    assert_int_equal(grade_of(&facts, "login"), CLI_GRADE_NOTE);
+    facts.is_matted = false;
     facts.reach = CLI_REACH_PUBLIC;
     assert_int_equal(grade_of(&facts, "login"), CLI_GRADE_DANGER);
     facts.text = facts.binary = CLI_SPEECH_LOGIN;
@@ -58,6 +61,23 @@ static void open_by_reach(void **state)
     facts = facts_open("1.6.45");
     facts.binary = CLI_SPEECH_LOGIN;
     assert_int_equal(grade_of(&facts, "login"), CLI_GRADE_WARNING);
+}
+
+static void refused(void **state)
+{
+    (void)state;
+    struct cli_facts facts = {.tcp_open = true,
+                              .reach = CLI_REACH_PUBLIC,
+                              .local = true,
+                              .text = CLI_SPEECH_REFUSED,
+                              .said = "SERVER_ERROR protected mode",
+                              .udp = {.state = CLI_UDP_SILENT, .port = 11211},
+                              .synack_retries = 1};
+    static const char *const topics[] = {"tcp", "login", "tls", "udp", "synack"};
+    for (size_t i = 0; i < COUNT_OF(topics); i++)
+        assert_true(grade_of(&facts, topics[i]) <= (int)CLI_GRADE_OK);
+    assert_int_equal(grade_of(&facts, "login"), CLI_GRADE_OK);
+    assert_int_equal(grade_of(&facts, "tls"), -1);
 }
 
 static void admin_verbs(void **state)
@@ -363,6 +383,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(open_by_reach),
         cmocka_unit_test(admin_verbs),
+        cmocka_unit_test(refused),
         cmocka_unit_test(reach),
         cmocka_unit_test(rows_of_statistics),
         cmocka_unit_test(udp_findings),

@@ -432,6 +432,25 @@ static void a_pause(void **state)
     stop(&fix);
 }
 
+/* The pause only begins when the client has read: behind the first answer its socket is full. */
+static void a_pause_behind_answers_that_wait(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    start(&fix);
+    const int fd = dial(&fix);
+    say_str(fd, "give 4000000\ngive 250000\npaus 20\necho after\n");
+    while (stat_of(&fix, STAT_RESPONSE_OBJ_COUNT) == 0)
+        (void)usleep(1000);
+    say_str(fd, "echo more\n");
+    expect(fd, pattern, 4000000);
+    expect(fd, pattern, 250000);
+    expect_str(fd, "paused\nafter\nmore\n");
+    close(fd);
+    stop(&fix);
+}
+
 /* A client that hangs up in a pause is closed behind it, and one may end the server in it. */
 static void a_pause_without_an_end(void **state)
 {
@@ -900,6 +919,7 @@ int main(void)
         cmocka_unit_test(lines_in_pieces),
         cmocka_unit_test(deep_pipeline),
         cmocka_unit_test(a_pause),
+        cmocka_unit_test(a_pause_behind_answers_that_wait),
         cmocka_unit_test(a_pause_without_an_end),
         cmocka_unit_test(values_are_filled),
         cmocka_unit_test(values_end_with_a_read),

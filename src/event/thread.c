@@ -36,6 +36,11 @@ void events_reopen(struct events *events)
     events_wake(events);
 }
 
+static uint64_t now_ms_get(void)
+{
+    return clock_mono_ns() / 1000000;
+}
+
 /* ── collecting ───────────────────────────────────────────────────────────────────────────── */
 
 static void source_collect(struct events *events, struct event_source *source)
@@ -58,17 +63,21 @@ static void collect(struct events *events)
         source_collect(events, source);
 }
 
-static void entry_tell(struct events *events, struct event_entry *entry)
+static void entry_tell(struct events *events, struct event_entry *entry, uint64_t now_ms)
 {
     char line[EVENT_LINE_BYTES_MAX];
     const enum event_type type = (enum event_type)entry->key.type;
     const size_t len = event_line_format(entry, line);
-    for (unsigned i = 0; i < events->sink_count; i++)
-        event_sink_put(&events->sinks[i], bytes_of(line, len), type, entry->last_ms);
+    for (unsigned i = 0; i < events->sink_count; i++) {
+        struct event_sink *sink = &events->sinks[i];
+        event_sink_put(sink, bytes_of(line, len), type, entry->last_ms);
+        if (sink->to - sink->from > EVENT_SINK_BYTES / 2) /* a window may have more lines */
+            event_sink_send(sink, now_ms);
+    }
     event_entry_forget(entry);
 }
 
-static void tell(struct events *events, bool prompt_only)
+static void tell(struct events *events, bool prompt_only, uint64_t now_ms)
 {
     struct event_entry *entry;
     for (size_t i = 0; (entry = event_table_at(events->merged, i)) != NULL; i++) {
@@ -76,7 +85,7 @@ static void tell(struct events *events, bool prompt_only)
             continue;
         if (prompt_only && event_when((enum event_type)entry->key.type) != EVENT_WHEN_PROMPT)
             continue;
-        entry_tell(events, entry);
+        entry_tell(events, entry, now_ms);
     }
 }
 
@@ -90,7 +99,7 @@ static void window_end(struct events *events, uint64_t now_ms)
     if (now_ms < events->window_end_ms)
         return;
     collect(events);
-    tell(events, false);
+    tell(events, false, now_ms);
     event_table_clear(events->merged);
     /* Late by a window and more, after a suspension: no window is told twice, so just go on. */
     events->window_end_ms += window_ms;
@@ -109,7 +118,7 @@ static void prompt_tell(struct events *events, uint64_t now_ms)
     events->prompt_due = false;
     events->prompt_next_ms = now_ms + PROMPT_EVERY_MS;
     collect(events);
-    tell(events, true);
+    tell(events, true, now_ms);
 }
 
 static uint64_t sinks_send(struct events *events, uint64_t now_ms)
@@ -140,11 +149,6 @@ uint64_t events_step(struct events *events, uint64_t now_ms)
 }
 
 /* ── the thread ───────────────────────────────────────────────────────────────────────────── */
-
-static uint64_t now_ms_get(void)
-{
-    return clock_mono_ns() / 1000000;
-}
 
 /* Until somebody wakes us, a sink has room or has ended, or it is `due_ms`. */
 static void wait_for_work(struct events *events, uint64_t due_ms)
@@ -205,7 +209,7 @@ static bool is_sending(const struct events *events)
 void events_finish(struct events *events)
 {
     if (events->started) {
-        /* release: what was noted before is seen by... us, who tell it; for form's sake */
+        /* release: pairs with events_main(); what was noted is read after the join anyway */
         atomic_store_explicit(&events->stop, true, memory_order_release);
         events_wake(events);
         (void)pthread_join(events->thread, NULL);
@@ -214,7 +218,7 @@ void events_finish(struct events *events)
     if (events->merged == NULL || events->spare == NULL)
         return;
     collect(events);
-    tell(events, false);
+    tell(events, false, now_ms_get());
     const uint64_t end_ms = now_ms_get() + FINISH_MS;
     for (uint64_t now_ms; (now_ms = now_ms_get()) < end_ms;) {
         (void)sinks_send(events, now_ms);

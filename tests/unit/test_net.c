@@ -7,6 +7,7 @@
  *     quit          closes
  *     watch         from now on only listens; is sent a line for each of `ticks`
  *     paus N        answers "paused", N ms later
+ *     stay N        a review lets it stay
  *     stall         keeps the worker until stall_end is posted
  *
  * Nothing here waits for time to pass, but for what must happen.
@@ -50,6 +51,13 @@ static _Atomic int filling_count, pinned_count, requests_run;
 
 static sem_t stall_begun, stall_end;
 static _Atomic int ticks;
+static _Atomic bool strict; /* only who said "stay" may */
+
+static bool may_stay(void *worker, const struct net_io *io)
+{
+    (void)worker;
+    return !atomic_load(&strict) || *io->note == 2;
+}
 
 static void unpin(void *owner)
 {
@@ -183,7 +191,9 @@ static enum net_rc line_run(void **session, struct net_io *io, struct bytes line
         return NET_CLOSE;
     if (bytes_is(word, "paus "))
         return pause_run(io, line.len + 1, (uint32_t)number);
-    if (bytes_is(word, "give "))
+    if (bytes_is(word, "stay "))
+        *io->note = 2;
+    else if (bytes_is(word, "give "))
         give(io->out, (size_t)number);
     else if (bytes_is(word, "fill "))
         return fill_begin(session, (size_t)number, false);
@@ -209,8 +219,11 @@ static enum net_rc run(void *worker, void **session, struct net_io *io)
     return line_run(session, io, line);
 }
 
-static const struct net_ops ops = {
-    .run = run, .space = fill_space, .filled = fill_filled, .gone = fill_gone};
+static const struct net_ops ops = {.run = run,
+                                   .space = fill_space,
+                                   .filled = fill_filled,
+                                   .gone = fill_gone,
+                                   .may_stay = may_stay};
 
 /* ── a server ─────────────────────────────────────────────────────────────────────────────── */
 
@@ -781,6 +794,41 @@ static void listeners_are_woken(void **state)
     stop(&fix);
 }
 
+/* In whatever state they are: nothing said yet, between requests, in a value, listening. */
+static void review_closes_the_silent(void **state)
+{
+    (void)state;
+    struct fixture fix;
+    prepare(&fix);
+    start(&fix);
+    int fds[40];
+    const int stays = dial(&fix);
+    say_str(stays, "stay 1\necho x\n");
+    expect_str(stays, "x\n");
+    for (size_t i = 0; i < COUNT_OF(fds); i++) {
+        static const char *const words[] = {"", "echo x\n", "echo x\nfill 100\nabc",
+                                            "echo x\nwatch\n"};
+        fds[i] = dial(&fix);
+        say_str(fds[i], words[i % 4]);
+        if (i % 4 != 0)
+            expect_str(fds[i], "x\n");
+    }
+    net_review(fix.net); /* all may stay */
+    say_str(fds[1], "echo y\n");
+    expect_str(fds[1], "y\n");
+    atomic_store(&strict, true);
+    net_review(fix.net);
+    for (size_t i = 0; i < COUNT_OF(fds); i++) {
+        expect_end(fds[i]);
+        close(fds[i]);
+    }
+    say_str(stays, "echo z\n");
+    expect_str(stays, "z\n");
+    close(stays);
+    atomic_store(&strict, false);
+    stop(&fix);
+}
+
 /* The worker learns in one turn, in this order, that it has something for a client that listens and
  * that the client has gone: sending closes the connection, whose own event comes behind. */
 static void listener_leaves_when_woken(void **state)
@@ -932,6 +980,7 @@ int main(void)
         cmocka_unit_test(idle_is_closed),
         cmocka_unit_test(younger_than_the_clock),
         cmocka_unit_test(listeners_are_woken),
+        cmocka_unit_test(review_closes_the_silent),
         cmocka_unit_test(listener_leaves_when_woken),
         cmocka_unit_test(connections_are_listed),
         cmocka_unit_test(unix_socket),

@@ -347,6 +347,19 @@ def test_reload_changes_the_hits_shown(tmp_path):
             assert conn.stats(b"access")["line:2"] == "1 allow 127.0.0.0/8"
 
 
+def test_example_of_the_documentation(tmp_path):
+    """docs/access.md: the list is a good one, and the options there exist."""
+    text = (harness.ROOT / "docs" / "access.md").read_text()
+    rules = re.search(r"^    # who may do what\n(?:    .*\n)+", text, re.M).group(0)
+    with Listed(tmp_path, "allow all\n") as listed:
+        listed.reload(rules.replace("10.1.0.5:11212", f"127.0.0.1:{listed.port}"))
+        with listed.come() as conn:
+            stats = conn.stats(b"access")
+    assert stats["rules"] == str(len(rules.splitlines()) - 1)
+    assert [line.split()[1] for line in rules.splitlines()[1:]] == [
+        row.split()[2] for name, row in stats.items() if name.startswith("line:")]
+
+
 def test_thousands_of_rules(tmp_path):
     rules = "".join(f"allow 10.{i >> 8 & 255}.{i & 255}.0/24 read\n" for i in range(30000))
     with Listed(tmp_path, rules + "allow 127.0.0.1\n") as listed:

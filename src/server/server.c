@@ -341,7 +341,7 @@ void server_reload(struct server *server)
         log_line(LOG_ERROR, "users and access stay as they were: %s", gate_error);
     reload_note(server, rules, "users and access");
     char udp_error[UDP_ERROR_BYTES];
-    if (server->udp != NULL) {
+    if (server->udp != NULL && server->opts->udp_keys != NULL) {
         const bool keys = udp_reload(server->udp, udp_error) == 0;
         if (!keys)
             log_line(LOG_ERROR, "the keys of -o udp_keys stay as they were: %s", udp_error);

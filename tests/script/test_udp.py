@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 
 import pytest
 
@@ -480,6 +481,51 @@ def test_budget_of_bytes():
             assert answers[-1] == b"SERVER_ERROR too many answers over UDP, use TCP\r\n"
 
 
+# ── access lists ───────────────────────────────────────────────────────────────────────────────
+
+
+def events(server):
+    with server.connect() as conn:
+        conn.send(b"stats security\r\n")
+        rows = {}
+        while (line := conn.line()) != b"END":
+            name, _, value = line.removeprefix(b"STAT ").partition(b" ")
+            rows[name.decode()] = value.decode()
+        return rows
+
+
+@pytest.fixture
+def rules(tmp_path):
+    os.chmod(tmp_path, 0o755)
+    return tmp_path / "access"
+
+
+def test_denied_addresses(rules):
+    rules.write_text("deny 127.0.0.64/26\nallow all\n")
+    with serve("-o", f"access_file={rules}") as server:
+        with client(server, bind=("127.0.0.65", 0)) as udp:
+            drops(server, udp, udp.hello(), udp.legacy(b"get a\r\n"))
+        with client(server, bind=("127.0.0.5", 0)) as udp:
+            assert udp.ask(b"mn\r\n") == b"MN\r\n"
+        assert events(server)["udp_denied"] == "1"
+        assert events(server)["udp_legacy_dropped"] == "1"
+
+
+def test_denied_classes(rules):
+    rules.write_text("allow 127.0.0.1 on udp read\nallow all on tcp\nallow 127.0.0.2 read,write\n")
+    with serve("-o", f"udp_writes,access_file={rules}") as server:
+        with client(server, bind=("127.0.0.2", 0)) as udp:
+            assert udp.ask(b"set a 0 0 1\r\nx\r\n") == b"STORED\r\n"
+        with client(server) as udp:
+            assert udp.ask(b"get a\r\n") == b"VALUE a 0 1\r\nx\r\nEND\r\n"
+            for command in (b"set a 0 0 1\r\ny\r\n", b"delete a\r\n", b"mg a T0\r\n"):
+                assert udp.ask(command).startswith((b"CLIENT_ERROR", b"SERVER_ERROR"))
+            assert udp.ask(binary.request("delete", key=b"a"))[6:8] not in (b"\0\0", b"\0\1")
+            assert udp.ask(b"get a\r\n") == b"VALUE a 0 1\r\nx\r\nEND\r\n"
+        with client(server, bind=("127.0.0.3", 0)) as udp:
+            drops(server, udp, udp.hello())
+
+
 # ── legacy clients ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -561,6 +607,21 @@ def test_policy_tcp_vouched():
         clock.close()
 
 
+def test_libmemcached():
+    """Its UDP sends writes alone, and never waits for an answer.
+
+    It leaves the frame's reserved field as it finds it, which is 0 in a new process.
+    """
+    pytest.importorskip("pylibmc")
+    with serve("-o", "udp_policy=open,udp_writes") as server, server.connect() as conn:
+        conn.set(b"gone", b"x")
+        program = (f"import pylibmc; c = pylibmc.Client(['udp:127.0.0.1:{udp_port(server)}']);"
+                   "assert c.set('lib', 'hello'); assert c.delete('gone')")
+        subprocess.run([sys.executable, "-c", program], check=True, timeout=harness.START_S)
+        harness.until(lambda: conn.get(b"lib") == b"hello")
+        harness.until(lambda: conn.get(b"gone") is None)
+
+
 @pytest.mark.parametrize("args", [
     ("-l", "0.0.0.0", "-o", "udp_policy=open"),
     ("-l", "0.0.0.0", "-o", "udp_policy=rr+open"),
@@ -636,7 +697,7 @@ def test_bytes_are_counted():
 def test_reset():
     with serve() as server, client(server) as udp:
         udp.ask(b"mn\r\n")
-        harness.until(lambda: counted(server)["served"] == 1)
+        harness.until(lambda: counted(server)["datagrams_out"] == 2)
         with server.connect() as conn:
             conn.ask(b"stats reset\r\n", b"RESET\r\n")
         assert set(counted(server).values()) == {0}

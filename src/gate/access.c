@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 #include "base/be.h"
-#include "gate/access_priv.h"
+#include "gate/access_rule.h"
 
 enum {
     CLASSES = 3,

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "base/num.h"
-#include "gate/access_priv.h"
+#include "gate/access_rule.h"
 
 enum { QUOTE_BYTES = 48 };
 

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "gate/access_priv.h"
+#include "gate/access_rule.h"
 
 enum { LISTENERS = 3, RULES_MAX = 256, TEXT_BYTES = RULES_MAX * GATE_RULE_TEXT_BYTES };
 

@@ -1,6 +1,7 @@
-/* gate/access_priv.h — a rule of an access list, shared by its parser and its table.
+/* gate/access_rule.h — one rule of an access list, and the line that it stands on.
  *
- * Included by: gate/access.c, gate/access_text.c.
+ * Includes: base, gate/access.h.  Included by: gate's access lists.  Pure.
+ * Threads:  any.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 

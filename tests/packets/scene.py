@@ -8,6 +8,7 @@ to skip.
 """
 
 import collections
+import ipaddress
 import os
 import re
 import subprocess
@@ -50,7 +51,7 @@ class Sources:
         n = self.count
         self.count += 1
         if family == 6:
-            return f"2001:db8:{n & 0xffff:x}:{n >> 16:x}::1"
+            return str(ipaddress.ip_address(f"2001:db8:{n & 0xffff:x}:{n >> 16:x}::1"))
         return f"198.{18 + (n >> 16) % 2}.{n & 255}.{1 + (n >> 8) % 254}"
 
 

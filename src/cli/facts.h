@@ -56,7 +56,8 @@ struct cli_udp_count {
 
 struct cli_udp_facts {
     enum { CLI_UDP_UNASKED, CLI_UDP_CLOSED, CLI_UDP_SILENT, CLI_UDP_ANSWERS } state;
-    bool rr; /* the answer to HELLO is a CHALLENGE */
+    bool rr;        /* the answer to HELLO is a CHALLENGE */
+    bool elsewhere; /* answers came from another address than was asked */
     uint16_t port;
     struct cli_udp_count probe[CLI_UDP_PROBES];
 };

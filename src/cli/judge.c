@@ -188,6 +188,9 @@ static void legacy_judge(const struct cli_facts *facts, struct cli_findings *fin
     static const char *const names[] = {"version", "get of a missing key", "stats"};
     const struct cli_udp_facts *udp = &facts->udp;
     const uint64_t percent = cli_udp_ratio_percent(udp);
+    if (udp->elsewhere)
+        ADD(CLI_GRADE_NOTE, "udp",
+            "it answers from another address than was asked; usual clients never get that");
     if (percent == 0) {
         ADD(CLI_GRADE_OK, "udp", "requests of the old kind are not answered");
         return;

@@ -15,6 +15,9 @@ from cli import Stranger, matte
 from harness import Server
 
 
+pytestmark = pytest.mark.skipif(harness.is_reference(harness.BINARY), reason="about our server")
+
+
 def check(server, *words, host="127.0.0.1"):
     """Check a server or a port; returns (exit status, the JSON)."""
     port = server if isinstance(server, int) else server.port

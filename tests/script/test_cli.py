@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from cli import Stranger, matte
-from harness import CLI, Server
+from harness import BINARY, CLI, Server, is_reference
 from rr_server import RrServer
 
 
@@ -264,6 +264,7 @@ def test_udp_refusals():
     assert matte("get", "k", "--udp", "-s", "unix:/nowhere")[0] == 64
 
 
+@pytest.mark.skipif(is_reference(BINARY), reason="memcached knows no RR")
 def test_udp_of_our_server():
     value = os.urandom(60000)
     with Server("-U", "-1", "-o", "udp_writes") as server:

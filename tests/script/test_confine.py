@@ -31,11 +31,13 @@ def is_test_build(conn):
     return conn.command(b"debugtime r") == b"OK"
 
 
+# What sinks of events need is for their thread alone, not for workers.
+@pytest.mark.parametrize("sinks", [[], ["-o", "events=file:/dev/null+unix:/nowhere"]])
 @pytest.mark.parametrize("what", FORBIDDEN)
-def test_forbidden_call_ends_the_server(what):
+def test_forbidden_call_ends_the_server(what, sinks):
     if harness.is_sanitized(harness.BINARY) and what != "socket":
         pytest.skip("allowed to sanitizers")
-    server = harness.Server("-o", OPTION)
+    server = harness.Server("-o", OPTION, *sinks)
     with server.connect() as conn:
         if not is_test_build(conn):
             server.stop()
@@ -59,7 +61,7 @@ def test_without_the_option_it_is_possible():
 
 
 def test_every_thread_is_confined():
-    with harness.Server("-o", OPTION) as server, server.connect() as conn:
+    with harness.Server("-o", OPTION, "-o", "events=stderr") as server, server.connect() as conn:
         conn.ask(b"mn\r\n", b"MN\r\n")
         assert conn.stats(b"settings")["drop_privileges"] == "yes"
         tasks = list(pathlib.Path(f"/proc/{server.process.pid}/task").iterdir())
@@ -75,7 +77,7 @@ def test_every_thread_is_confined():
             return found
         outside = int(re.search(r"^Seccomp_filters:\s+(\d+)",
                                 pathlib.Path("/proc/self/status").read_text(), re.M)[1])
-        for name in ("worker 0", "housekeeper"):  # once it has that name
+        for name in ("worker 0", "housekeeper", "events"):  # once it has that name
             harness.until(lambda name=name: filters().get(name) == outside + 2)
         assert filters()["matted"] == outside + 1
 

@@ -87,6 +87,7 @@ static inline uint32_t net_silent_s(const struct net_conn *conn, uint32_t now_s)
 /* A worker's socket for datagrams. */
 struct net_udp {
     int fd;
+    uint16_t port;
     uint8_t listener;        /* index in net->listeners */
     _Atomic uint32_t last_s; /* when something arrived, cache time; relaxed, for `stats conns` */
 };

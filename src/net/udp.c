@@ -52,7 +52,8 @@ union name {
 struct message {
     struct iovec iov;
     union control control;
-    uint16_t segment; /* GSO: bytes of each piece but the last; 0: one datagram */
+    const struct net_datagram *to; /* whose sender it is for */
+    uint16_t segment;              /* GSO: bytes of each piece but the last; 0: one datagram */
 };
 
 struct net_batch {
@@ -150,7 +151,7 @@ static int socket_open(const struct net *net, const struct sockaddr *addr, sockl
 }
 
 /* Owns fd, also after a failure. */
-static int worker_add(struct net_worker *worker, int fd, unsigned listener)
+static int worker_add(struct net_worker *worker, int fd, unsigned listener, uint16_t port)
 {
     struct net_udp *udp = realloc(worker->udp, (worker->udp_count + 1) * sizeof(*udp));
     int rc = udp != NULL ? 0 : -ENOMEM;
@@ -165,6 +166,7 @@ static int worker_add(struct net_worker *worker, int fd, unsigned listener)
         udp = &worker->udp[worker->udp_count++];
         udp->fd = fd;
         udp->listener = (uint8_t)listener;
+        udp->port = port;
         atomic_init(&udp->last_s, clock_now_s());
     } else {
         close(fd);
@@ -183,7 +185,8 @@ static int open_all(struct net *net, union name *name, socklen_t len, unsigned l
             close(fd);
             return -EBADF;
         }
-        const int rc = worker_add(&net->workers[i], fd, listener);
+        const uint16_t port = (uint16_t)net_addr_port(&name->any);
+        const int rc = worker_add(&net->workers[i], fd, listener, port);
         if (rc != 0)
             return rc;
     }
@@ -282,6 +285,23 @@ static uint64_t pieces_of(const struct message *message)
     return (message->iov.iov_len + message->segment - 1) / message->segment;
 }
 
+static void count_failed(struct net_worker *worker, const struct net_udp *udp,
+                         const struct message *message, uint64_t datagrams)
+{
+    stat_add(worker->stats, STAT_UDP_SEND_ERRORS, datagrams);
+    event_note(worker->events, &(const struct event){.type = EVENT_UDP_SEND_FAILED,
+                                                     .from = &message->to->from,
+                                                     .to = &message->to->to,
+                                                     .to_port = udp->port});
+}
+
+/* Is it the size or the cutting that the kernel does not like? */
+static bool cut_is_refused(const struct message *message, int error)
+{
+    return message->segment > 0 && (error == EIO || error == EINVAL || error == EMSGSIZE ||
+                                    error == ENOPROTOOPT || error == EOPNOTSUPP);
+}
+
 /* The kernel would not cut it up: send piece by piece. */
 static void send_pieces(struct net_worker *worker, const struct net_udp *udp,
                         const struct msghdr *whole, const struct message *message)
@@ -294,7 +314,7 @@ static void send_pieces(struct net_worker *worker, const struct net_udp *udp,
         iov.iov_base = (uint8_t *)message->iov.iov_base + (message->iov.iov_len - left);
         iov.iov_len = left < message->segment ? left : message->segment;
         if (sendmsg(udp->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-            stat_inc(worker->stats, STAT_UDP_SEND_ERRORS);
+            count_failed(worker, udp, message, 1);
         else
             count_sent(worker, 1, iov.iov_len);
     }
@@ -326,11 +346,10 @@ static void flush(struct net_worker *worker, const struct net_udp *udp)
             continue;
         } else { /* only the first of them can be the reason */
             const struct message *message = &batch->message[at];
-            const bool full = errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
-            if (message->segment > 0 && !full)
+            if (cut_is_refused(message, errno))
                 send_pieces(worker, udp, &batch->queue[at].msg_hdr, message);
             else
-                stat_add(worker->stats, STAT_UDP_SEND_ERRORS, pieces_of(message));
+                count_failed(worker, udp, message, pieces_of(message));
             at++;
         }
     }
@@ -368,6 +387,7 @@ static void queue(struct net_worker *worker, size_t i, struct bytes piece, uint1
     struct message *message = &batch->message[batch->queued];
     struct msghdr *msg = &batch->queue[batch->queued++].msg_hdr;
     message->iov = (struct iovec){.iov_base = (void *)piece.ptr, .iov_len = piece.len};
+    message->to = &batch->item[i];
     message->segment = segment;
     *msg = (struct msghdr){
         .msg_name = &batch->name[i],

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "event/event.h"
 #include "net/net.h"
 #include "stat/stat.h"
 #include "support/kit.h"
@@ -109,6 +110,7 @@ struct fixture {
     struct net_worker_config workers[WORKERS];
     struct net_address addresses[2];
     struct stat_registry *stats;
+    struct events *events;
     struct net *net;
     pthread_t thread;
     int port;
@@ -125,10 +127,16 @@ static void prepare(struct fixture *fix, const char *host)
 {
     *fix = (struct fixture){.addresses = {{.host = host}, {.host = host, .datagrams = true}}};
     assert_int_equal(stat_registry_new(&fix->stats), 0);
+    const struct events_config none = {.sinks = NULL};
+    char error[EVENTS_ERROR_BYTES];
+    assert_int_equal(events_new(&none, &fix->events, error), 0);
     struct stat_block *stats;
     for (int i = 0; i < WORKERS; i++) {
         assert_int_equal(stat_block_new(fix->stats, &stats), 0);
-        fix->workers[i] = (struct net_worker_config){.arg = &served[i], .stats = stats};
+        struct event_source *source;
+        assert_int_equal(event_source_new(fix->events, &source), 0);
+        fix->workers[i] =
+            (struct net_worker_config){.arg = &served[i], .stats = stats, .events = source};
         atomic_store(&served[i], 0);
     }
     assert_int_equal(stat_block_new(fix->stats, &stats), 0);
@@ -168,6 +176,7 @@ static void stop(struct fixture *fix)
     net_stop(fix->net);
     assert_int_equal(pthread_join(fix->thread, NULL), 0);
     net_free(fix->net);
+    events_free(fix->events);
     stat_registry_free(fix->stats);
 }
 
@@ -393,6 +402,9 @@ static void test_send_error(void **state)
     expect(fd, "one");
     expect(fd, "two");
     expect_count(&fix, STAT_UDP_SEND_ERRORS, 1);
+    uint64_t counts[EVENT_TYPE_COUNT];
+    events_sum(fix.events, counts);
+    assert_int_equal(counts[EVENT_UDP_SEND_FAILED], 1);
     close(fd);
     stop(&fix);
 }
@@ -459,6 +471,7 @@ static void test_port_taken(void **state)
     (void)snprintf(want, sizeof(want),
                    "failed to listen on 127.0.0.1, UDP port %d: Address already in use", fix.port);
     assert_string_equal(error, want);
+    events_free(other.events);
     stat_registry_free(other.stats);
     stop(&fix);
 }

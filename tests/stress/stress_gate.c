@@ -1,9 +1,10 @@
 /* stress/stress_gate.c — logins while the users are read anew, again and again.
  *
  * Checkers ask for users of which some never change, some swap their passwords with every version
- * of the file, and some were never there. A user that never changes must always come in, under the
- * same id; the passwords of versions to come or long gone must not open; nobody may touch a table
- * that is freed (ThreadSanitizer and the sanitizers' allocator look).
+ * of the file, a hashed one is there in every other version, and some were never there. A user that
+ * never changes must always come in, under the same id; the passwords of versions to come or long
+ * gone must not open; nobody may touch a table that is freed (ThreadSanitizer and the sanitizers'
+ * allocator look).
  *
  * Usage: stress_gate [SEED]; environment: MATTE_SEED, MATTE_GATE_SECONDS (3).
  * SPDX-License-Identifier: BSD-3-Clause */
@@ -21,7 +22,7 @@ struct race {
     struct gate *gate;
     uint64_t seed;
     _Atomic uint64_t begun, ended; /* versions: about to be read, read */
-    _Atomic uint64_t checks, opened;
+    _Atomic uint64_t checks, opened, hashed;
     _Atomic bool stop;
 };
 
@@ -68,10 +69,42 @@ static void check_changing(struct checker *c)
         atomic_fetch_add(&c->race->opened, 1);
 }
 
+/* A hashed user, the example of RFC 7677, who is confined: by his password, and by SCRAM, which
+ * spans two messages and may see a reload between them. */
+#define HASHED                                                                                     \
+    "user:$scram-sha-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$"                                           \
+    "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU= "   \
+    "prefix=app1:\n"
+
+static void check_hashed(struct checker *c)
+{
+    struct gate *gate = c->race->gate;
+    struct bytes answer;
+    uint8_t end[GATE_SCRAM_END_BYTES], name[GATE_USER_NAME_MAX];
+    struct gate_exchange *exchange =
+        gate_scram_begin(gate, c->slot, bytes_str("n,,n=user,r=abc"), &answer);
+    KIT_CHECK(exchange != NULL && memmem(answer.ptr, answer.len, ",i=4096", 7) != NULL, "answer");
+    const uint16_t id = gate_check(gate, c->slot, bytes_str("user"), bytes_str("pencil"));
+    KIT_CHECK(gate_scram_end(gate, c->slot, exchange, bytes_str("c=biws,r=abc"), end) == 0,
+              "without a proof");
+    gate_exchange_free(exchange);
+    bool confined = false;
+    const uint8_t classes = id != 0 ? gate_user_classes(gate, c->slot, id, &confined) : 0;
+    KIT_CHECK(classes == 0 || (classes == (GATE_READ | GATE_WRITE) && confined), "what he may do");
+    const size_t len = id != 0 ? gate_user_name(gate, c->slot, id, name) : 0;
+    KIT_CHECK(len == 0 || (len == 4 && memcmp(name, "user", len) == 0), "his name");
+    const struct proto_request outside = {.cmd = PROTO_CMD_GET, .key = bytes_str("app2:a")};
+    KIT_CHECK(!gate_user_may_touch(gate, c->slot, id, &outside), "keys of others");
+    if (id != 0)
+        atomic_fetch_add(&c->race->hashed, 1);
+}
+
 static void *checker_main(void *arg)
 {
     struct checker *c = arg;
     while (!atomic_load(&c->race->stop)) {
+        if (kit_random_below(&c->random, 16) == 0)
+            check_hashed(c);
         check_steady(c);
         check_changing(c);
         atomic_fetch_add(&c->race->checks, 1);
@@ -85,6 +118,8 @@ static void file_write(const char *path, uint64_t version)
     KIT_CHECK(file != NULL, "%s", path);
     for (unsigned i = 0; i < STEADY; i++)
         fprintf(file, "steady%u:p0\n", i);
+    if (version % 2 == 1)
+        fputs(HASHED, file);
     for (unsigned i = 0; i < CHANGING; i++)
         fprintf(file, "changing%u:p%llu\n", i, (unsigned long long)version);
     KIT_CHECK(fclose(file) == 0, "%s", path);
@@ -121,6 +156,6 @@ int main(int argc, char **argv)
     printf("%llu reloads, %llu checks, %llu of changing passwords opened\n",
            (unsigned long long)version, (unsigned long long)race.checks,
            (unsigned long long)race.opened);
-    KIT_CHECK(race.checks > 0 && race.opened > 0, "nothing happened");
+    KIT_CHECK(race.checks > 0 && race.opened > 0 && race.hashed > 0, "nothing happened");
     return 0;
 }

@@ -367,12 +367,26 @@ struct gate_exchange *gate_scram_begin(struct gate *gate, unsigned slot, struct 
     return NULL;
 }
 
-uint16_t gate_scram_end(struct gate *gate, unsigned slot, struct gate_exchange *exchange,
-                        struct bytes message, uint8_t *ret_answer)
+bool gate_scram_prove(struct gate *gate, unsigned slot, struct gate_exchange *exchange,
+                      struct bytes message, uint8_t *ret_answer)
 {
     const struct rules *rules = rules_open(gate, slot);
-    const uint16_t id =
-        gate_users_scram_end(rules->users, gate->slots[slot].memory, exchange, message, ret_answer);
+    const bool proven = gate_users_scram_prove(rules->users, gate->slots[slot].memory, exchange,
+                                               message, ret_answer);
+    rules_close(gate, slot);
+    return proven;
+}
+
+bool gate_scram_is_proven(const struct gate_exchange *exchange)
+{
+    return exchange->proven != 0;
+}
+
+uint16_t gate_scram_end(struct gate *gate, unsigned slot, struct gate_exchange *exchange,
+                        struct bytes message)
+{
+    const struct rules *rules = rules_open(gate, slot);
+    const uint16_t id = gate_users_scram_end(rules->users, exchange, message);
     rules_close(gate, slot);
     return id;
 }

@@ -22,7 +22,7 @@
 #include "gate/class.h"
 
 struct gate;
-struct gate_exchange; /* a login between two messages */
+struct gate_exchange; /* a login by SCRAM between two messages */
 
 enum { GATE_ERROR_BYTES = 512, GATE_GENERATION_MAX = 2047 };
 enum { GATE_SCRAM_END_BYTES = 46, GATE_USER_NAME_MAX = 255 };
@@ -74,10 +74,16 @@ MUST_USE uint16_t gate_check(struct gate *gate, unsigned slot, struct bytes name
  * Owns: gate_exchange_free(). */
 MUST_USE struct gate_exchange *gate_scram_begin(struct gate *gate, unsigned slot,
                                                 struct bytes message, struct bytes *ret_answer);
-/* Take the final message. Returns the user's id and writes what to answer,
- * GATE_SCRAM_END_BYTES bytes; 0: he has not proven who he is. Either way the exchange is over. */
+/* Take the final message. Returns true when it proves who the client is, and writes what to answer,
+ * GATE_SCRAM_END_BYTES bytes; false: the exchange is over. */
+MUST_USE bool gate_scram_prove(struct gate *gate, unsigned slot, struct gate_exchange *exchange,
+                               struct bytes message, uint8_t *ret_answer);
+/* Has it gone so far? */
+bool gate_scram_is_proven(const struct gate_exchange *exchange);
+/* Take what follows: nothing, when the client has accepted our proof. Returns the user's id; 0: he
+ * is not logged in. Either way the exchange is over. */
 MUST_USE uint16_t gate_scram_end(struct gate *gate, unsigned slot, struct gate_exchange *exchange,
-                                 struct bytes message, uint8_t *ret_answer);
+                                 struct bytes message);
 /* Who it claims to be. Borrowed from the exchange. */
 struct bytes gate_exchange_name(const struct gate_exchange *exchange);
 /* Overwrites what it held. NULL is fine. */

@@ -5,6 +5,7 @@
  *                                            ◄──  r=NONCE+OURS,s=SALT,i=ITERATIONS
  *     c=biws,r=NONCE+OURS,p=PROOF            ──►
  *                                            ◄──  v=SIGNATURE
+ *     (empty: it has checked that)           ──►
  *
  * What proof and signature are made from is the text of the exchange: the first message less what
  * stands in front of "n=", our answer, and the final message less its proof, joined by commas.

@@ -469,6 +469,7 @@ bool gate_users_scram_begin(const struct gate_users *users, struct bytes message
     const struct gate_digest name_key = name_digest(users, name);
     const struct user *user = user_find(users, name_key);
     exchange->table = users->number;
+    exchange->proven = 0;
     exchange->line = user != NULL ? user->line : NOBODY;
     salt_invent(users, name, &exchange->verifier);
     if (user != NULL && users->lines[user->line].hashed)
@@ -540,30 +541,47 @@ static bool proof_check(const struct gate_exchange *exchange, const struct scram
     return gate_verifier_proves(&exchange->verifier, bytes_of(text, len), final->proof);
 }
 
-uint16_t gate_users_scram_end(const struct gate_users *users, struct gate_memory *memory,
-                              struct gate_exchange *exchange, struct bytes message,
-                              uint8_t ret_answer[SCRAM_SIGNATURE_BYTES])
+/* Nothing but the name is needed any more. */
+static void exchange_wipe(struct gate_exchange *exchange)
+{
+    explicit_bzero(&exchange->verifier, sizeof(exchange->verifier));
+    explicit_bzero(exchange->text, sizeof(exchange->text));
+    exchange->text_bytes = 0;
+}
+
+bool gate_users_scram_prove(const struct gate_users *users, struct gate_memory *memory,
+                            struct gate_exchange *exchange, struct bytes message,
+                            uint8_t ret_answer[SCRAM_SIGNATURE_BYTES])
 {
     struct scram_final final;
     uint8_t signature[GATE_HASH_BYTES];
-    uint16_t id = 0;
-    if (exchange->table == users->number && scram_final_parse(message, &final) &&
-        final_fits(exchange, &final)) {
+    exchange->proven = 0;
+    if (exchange->table == users->number && exchange->text_bytes > 0 &&
+        scram_final_parse(message, &final) && final_fits(exchange, &final)) {
         memory_use(memory, users);
         const uint32_t cost = keys_find(users, memory, exchange);
-        const bool proven = proof_check(exchange, &final, signature);
-        if (proven && exchange->line != NOBODY) {
+        const bool right = proof_check(exchange, &final, signature);
+        if (right && exchange->line != NOBODY) {
             const struct line *line = &users->lines[exchange->line];
-            id = user_find(users, line->name)->id;
+            exchange->proven = user_find(users, line->name)->id;
             if (!line->hashed)
-                keys_remember(memory, id, &exchange->verifier);
+                keys_remember(memory, exchange->proven, &exchange->verifier);
             scram_signature_write(ret_answer, signature);
         } else if (users->plain_count > 0) {
             gate_verifier_burn(users->iterations - cost);
         }
     }
-    explicit_bzero(&exchange->verifier, sizeof(exchange->verifier));
-    explicit_bzero(exchange->text, sizeof(exchange->text));
+    exchange_wipe(exchange);
+    return exchange->proven != 0;
+}
+
+uint16_t gate_users_scram_end(const struct gate_users *users, struct gate_exchange *exchange,
+                              struct bytes message)
+{
+    const bool same = exchange->table == users->number && message.len == 0;
+    const uint16_t id = same ? exchange->proven : 0;
+    exchange_wipe(exchange);
     exchange->table = 0;
+    exchange->proven = 0;
     return id;
 }

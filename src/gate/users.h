@@ -112,6 +112,7 @@ MUST_USE uint16_t gate_users_check(const struct gate_users *users, struct gate_m
 /* A login by SCRAM between its two messages. */
 struct gate_exchange {
     uint64_t table;                /* the one's number */
+    uint16_t proven;               /* who he has proven to be; 0: nobody yet */
     uint32_t line;                 /* what the client has to prove; UINT32_MAX: he cannot */
     struct gate_verifier verifier; /* of a plain line, or none: salt and iterations alone */
     uint16_t nonce_bytes, head_bytes, answer_at, text_bytes;
@@ -126,9 +127,12 @@ struct gate_exchange {
 MUST_USE bool gate_users_scram_begin(const struct gate_users *users, struct bytes message,
                                      struct bytes own_nonce, struct gate_exchange *ret_exchange,
                                      struct bytes *ret_answer);
-/* Take the final one. Returns the user's id, and our last message; 0: he has not proven anything.
- * Either way the exchange is over, and overwritten but for the name. A table other than that of the
- * beginning knows nothing of it. */
-MUST_USE uint16_t gate_users_scram_end(const struct gate_users *users, struct gate_memory *memory,
-                                       struct gate_exchange *exchange, struct bytes message,
-                                       uint8_t ret_answer[SCRAM_SIGNATURE_BYTES]);
+/* Take the final one. Returns true, and writes our last message, when it proves who the client is;
+ * false: the exchange is over. A table other than that of the beginning knows nothing of it. */
+MUST_USE bool gate_users_scram_prove(const struct gate_users *users, struct gate_memory *memory,
+                                     struct gate_exchange *exchange, struct bytes message,
+                                     uint8_t ret_answer[SCRAM_SIGNATURE_BYTES]);
+/* Take what follows, which is empty when the client has accepted our proof. Returns the user's id;
+ * 0: nothing was proven, or not to this table. Either way the exchange is over. */
+MUST_USE uint16_t gate_users_scram_end(const struct gate_users *users,
+                                       struct gate_exchange *exchange, struct bytes message);

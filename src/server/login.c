@@ -132,24 +132,35 @@ static void scram_begin(struct session_worker *worker, void **self, struct net_i
         sasl_failed(worker, io, req);
 }
 
-/* The final one. */
-static void scram_end(struct session_worker *worker, struct net_io *io,
-                      const struct proto_request *req, struct gate_exchange *exchange)
+/* The final one, and then an empty one: as memcached with Cyrus does it, so that the client can
+ * check our proof before it goes on. */
+static void scram_step(struct session_worker *worker, void **self, struct net_io *io,
+                       const struct proto_request *req, struct gate_exchange **exchange)
 {
     uint8_t text[GATE_SCRAM_END_BYTES];
-    const uint16_t user = is_over(worker, io) ? 0
-                                              : gate_scram_end(worker->gate, worker->index,
-                                                               exchange, req->value, text);
-    attempt_end(worker, io, user, gate_exchange_name(exchange));
-    if (user != 0)
-        proto_binary_reply(io->out, req, PROTO_STATUS_OK, bytes_of(text, sizeof(text)));
-    else
-        answer(io, req, PROTO_STATUS_AUTH_ERROR, "");
+    uint16_t user = 0;
+    if (gate_scram_is_proven(*exchange)) {
+        user = gate_scram_end(worker->gate, worker->index, *exchange, req->value);
+    } else if (!is_over(worker, io) &&
+               gate_scram_prove(worker->gate, worker->index, *exchange, req->value, text)) {
+        const bool kept = transfer_login(self, *exchange);
+        *exchange = NULL;
+        if (kept)
+            proto_binary_reply(io->out, req, PROTO_STATUS_AUTH_CONTINUE,
+                               bytes_of(text, sizeof(text)));
+        else
+            sasl_failed(worker, io, req);
+        return;
+    }
+    attempt_end(worker, io, user, gate_exchange_name(*exchange));
+    answer(io, req, user != 0 ? PROTO_STATUS_OK : PROTO_STATUS_AUTH_ERROR,
+           user != 0 ? "Authenticated" : "");
 }
 
-/* A message of a login. `exchange` is what the message before has begun, or NULL. */
+/* A message of a login. `*exchange` is what the message before has begun, or NULL; set to NULL when
+ * it goes on. */
 static void sasl_message(struct session_worker *worker, void **self, struct net_io *io,
-                         const struct proto_request *req, struct gate_exchange *exchange)
+                         const struct proto_request *req, struct gate_exchange **exchange)
 {
     struct gate_attempt attempt;
     const bool begins = req->cmd == PROTO_CMD_BIN_SASL_AUTH;
@@ -159,8 +170,8 @@ static void sasl_message(struct session_worker *worker, void **self, struct net_
     } else if (begins && bytes_is(req->key, SASL_PLAIN) && gate_plain_parse(req->value, &attempt)) {
         const bool ok = attempt_check(worker, io, &attempt);
         answer(io, req, ok ? PROTO_STATUS_OK : PROTO_STATUS_AUTH_ERROR, ok ? "Authenticated" : "");
-    } else if (!begins && is_scram && exchange != NULL) {
-        scram_end(worker, io, req, exchange);
+    } else if (!begins && is_scram && *exchange != NULL) {
+        scram_step(worker, self, io, req, exchange);
     } else {
         sasl_failed(worker, io, req);
     }
@@ -192,7 +203,7 @@ static enum net_rc binary_run(struct session_worker *worker, void **self, struct
     else if (req.key.len > SASL_MECHANISM_BYTES_MAX)
         answer(io, &req, PROTO_STATUS_INVALID, "");
     else
-        sasl_message(worker, self, io, &req, exchange);
+        sasl_message(worker, self, io, &req, &exchange);
     gate_exchange_free(exchange);
     io->used += used + (size_t)req.value_bytes;
     io->requests++;

@@ -6,7 +6,7 @@
  * refused here, whatever command it is, known or not. Bytes behind a successful login are run as
  * that user's.
  *
- * There is no state between two attempts. One by SCRAM has two messages; what the first one has
+ * There is no state between two attempts. One by SCRAM has three messages; what has been
  * begun is kept with the connection (transfer_login) and ends with whatever comes next.
  *
  * When an address has failed too often, its next attempts fail without a check of the password, and

@@ -69,9 +69,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (gate_users_scram_begin(table(), first_text, bytes_str(NONCE), exchange, &answer)) {
         assert(answer.len <= SCRAM_ANSWER_BYTES_MAX);
         uint8_t end[SCRAM_SIGNATURE_BYTES];
-        const uint16_t id = gate_users_scram_end(table(), &memory, exchange, final_text, end);
+        const bool proven = gate_users_scram_prove(table(), &memory, exchange, final_text, end);
         static const char proof[] = ",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
-        assert(id == 0 || memmem(final_text.ptr, final_text.len, proof, sizeof(proof) - 1) != NULL);
+        assert(!proven || memmem(final_text.ptr, final_text.len, proof, sizeof(proof) - 1) != NULL);
+        assert((gate_users_scram_end(table(), exchange, bytes_of(NULL, 0)) != 0) == proven);
     }
     free(first);
     free(final);

@@ -67,7 +67,9 @@ def log_in(client, name, password, **more):
     if answer.status != AUTH_CONTINUE:
         return False
     answer = client.ask(request("sasl_step", MECHANISM, login.final(answer.value)))
-    if answer.status != OK:
+    if answer.status != AUTH_CONTINUE:
         return False
     assert answer.value == login.signature
+    answer = client.ask(request("sasl_step", MECHANISM))
+    assert (answer.status, answer.value) == (OK, b"Authenticated")
     return True

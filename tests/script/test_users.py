@@ -395,9 +395,29 @@ def test_a_final_message_opens_once(server):
         assert other.ask(step(final)).status == AUTH_ERROR
         begin(other, nonce=attempt.nonce)
         assert other.ask(step(final)).status == AUTH_ERROR  # another nonce of ours
-        assert client.ask(step(final)).status == OK
+        assert client.ask(step(final)).status == AUTH_CONTINUE
+        assert client.ask(step(b"")).status == OK
         assert client.ask(step(final)).status == AUTH_ERROR
+        assert client.ask(step(b"")).status == AUTH_ERROR
         nobody(client)
+
+
+@pytest.mark.parametrize("last", [
+    step(b"x"), step(b"", b"PLAIN"), request("version"), request("get", b"a"), "final",
+    request("sasl_auth", MECHANISM, b""),
+])
+def test_last_message(server, last):
+    """Who has proven himself is nobody until the empty message."""
+    with Binary(server.connect()) as client:
+        attempt, answer = begin(client)
+        final = attempt.final(answer)
+        assert client.ask(step(final)).value == attempt.signature
+        assert client.ask(step(final) if last == "final" else last).status in (AUTH_ERROR, OK)
+        if last != request("get", b"a"):
+            assert client.ask(step(b"")).status == AUTH_ERROR
+            client.send(request("get", b"a"))
+            assert client.answer().status == AUTH_ERROR
+        assert client.answer() is None
 
 
 def test_a_new_attempt_logs_out(server):
@@ -406,7 +426,8 @@ def test_a_new_attempt_logs_out(server):
         nobody(client)
     with packets(server, b"admin") as client:
         attempt, answer = begin(client, b"tenant", b"t")
-        assert client.ask(step(attempt.final(answer))).status == OK
+        assert client.ask(step(attempt.final(answer))).status == AUTH_CONTINUE
+        assert client.ask(step(b"")).status == OK
         assert client.ask(request("get", b"other")).status == ACCESS
 
 
@@ -435,15 +456,20 @@ def test_scram_cut_at_every_byte(server):
                 other.ask(request("noop"))
                 client.send(final[cut:])
                 assert client.answer().value == attempt.signature
-                assert client.ask(request("noop")).status == OK
+                assert client.ask(step(b"")).status == OK
 
 
-def test_user_removed_between_two_messages(loud, users):
+@pytest.mark.parametrize("proven", [False, True])
+def test_user_removed_between_two_messages(loud, users, proven):
     line = users.read_bytes().splitlines(True)[3]
     with Binary(loud.connect()) as client:
         attempt, answer = begin(client, b"tenant", b"t")
+        last = step(attempt.final(answer))
+        if proven:
+            assert client.ask(last).status == AUTH_CONTINUE
+            last = step(b"")
         change(loud, users, line, b"")
-        assert client.ask(step(attempt.final(answer))).status == AUTH_ERROR
+        assert client.ask(last).status == AUTH_ERROR
         nobody(client)
 
 

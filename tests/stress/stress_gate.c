@@ -85,7 +85,8 @@ static void check_hashed(struct checker *c)
         gate_scram_begin(gate, c->slot, bytes_str("n,,n=user,r=abc"), &answer);
     KIT_CHECK(exchange != NULL && memmem(answer.ptr, answer.len, ",i=4096", 7) != NULL, "answer");
     const uint16_t id = gate_check(gate, c->slot, bytes_str("user"), bytes_str("pencil"));
-    KIT_CHECK(gate_scram_end(gate, c->slot, exchange, bytes_str("c=biws,r=abc"), end) == 0,
+    KIT_CHECK(!gate_scram_prove(gate, c->slot, exchange, bytes_str("c=biws,r=abc"), end) &&
+                  gate_scram_end(gate, c->slot, exchange, bytes_of(NULL, 0)) == 0,
               "without a proof");
     gate_exchange_free(exchange);
     bool confined = false;

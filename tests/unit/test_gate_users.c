@@ -306,9 +306,18 @@ static uint16_t exchange_run(const struct gate_users *users, const char *first, 
     uint8_t end[SCRAM_SIGNATURE_BYTES] = {0};
     if (gate_users_scram_begin(users, in, bytes_str(OUR_NONCE), &exchange, &answer)) {
         assert_true(bytes_is(answer, ANSWER) || strcmp(first, FIRST) != 0);
-        id = gate_users_scram_end(users, &memory, &exchange, last, end);
+        const struct bytes none = bytes_of(NULL, 0);
         uint8_t ignored[SCRAM_SIGNATURE_BYTES];
-        assert_int_equal(gate_users_scram_end(users, &memory, &exchange, last, ignored), 0);
+        const bool proven = gate_users_scram_prove(users, &memory, &exchange, last, end);
+        struct gate_exchange copy = exchange;
+        assert_int_equal(gate_users_scram_end(users, &copy, bytes_str("x")), 0);
+        assert_int_equal(gate_users_scram_end(users, &copy, none), 0);
+        copy = exchange;
+        assert_false(gate_users_scram_prove(users, &memory, &copy, last, ignored));
+        assert_int_equal(gate_users_scram_end(users, &copy, none), 0);
+        id = gate_users_scram_end(users, &exchange, none);
+        assert_int_equal(id != 0, proven);
+        assert_int_equal(gate_users_scram_end(users, &exchange, none), 0);
     }
     exact_free(in);
     exact_free(last);

@@ -32,6 +32,7 @@ HOSTS = {  # last part of the addresses 10.77.0.N and fd77::N, and of the MAC ad
 SERVER_SECOND = 3  # a second address of the server
 ON_LINK = range(200, 204)  # addresses of nobody in the local prefix; answers reach the victim
 CAPTURE_BYTES = 256 << 20
+FRAGMENTS_S = 1
 BATCH = 512  # packets per sendmmsg
 ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 = 3, 0x0800, 0x86dd
 SOL_PACKET, PACKET_STATISTICS, PACKET_IGNORE_OUTGOING = 263, 6, 23
@@ -390,6 +391,8 @@ class Lab:
             "ipv6__conf__default__router_solicitations": 0,
             "ipv6__conf__default__autoconf": 0, "ipv4__icmp_echo_ignore_broadcasts": 0,
         })
+        if host == "server":  # after so many seconds the kernel gives up a datagram of fragments
+            namespace.sysctl(ipv4__ipfrag_time=FRAGMENTS_S, ipv6__ip6frag_time=FRAGMENTS_S)
         lines = ["link set lo up", "link set eth0 gso_max_segs 1 up"]
         own = [number] + ([SERVER_SECOND] if host == "server" else [])
         for n in own:

@@ -288,11 +288,11 @@ static uint64_t pieces_of(const struct message *message)
 static void count_failed(struct net_worker *worker, const struct net_udp *udp,
                          const struct message *message, uint64_t datagrams)
 {
-    stat_add(worker->stats, STAT_UDP_SEND_ERRORS, datagrams);
     event_note(worker->events, &(const struct event){.type = EVENT_UDP_SEND_FAILED,
                                                      .from = &message->to->from,
                                                      .to = &message->to->to,
                                                      .to_port = udp->port});
+    stat_add(worker->stats, STAT_UDP_SEND_ERRORS, datagrams);
 }
 
 /* Is it the size or the cutting that the kernel does not like? */

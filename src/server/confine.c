@@ -282,7 +282,8 @@ static void program_make(struct program *program, const struct opts *opts, unsig
     if (is_relaxed(opts)) {
         for (size_t i = 0; i < COUNT_OF(denied); i++) {
             const bool dials = denied[i] == __NR_socket || denied[i] == __NR_connect;
-            if (dials && (who & DIALER) != 0)
+            const bool looks = denied[i] == __NR_socket || denied[i] == __NR_bind;
+            if ((dials && (who & DIALER) != 0) || (looks && (who & LOOKER) != 0))
                 continue;
             put(program, SKIP_UNLESS, denied[i], 1);
             put(program, END, SECCOMP_RET_TRAP, 0);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "gate/gate.h"
+#include "gate/limit.h"
 #include "server/pass.h"
 #include "server/session.h"
 #include "server/transfer.h"
@@ -45,6 +46,19 @@ static struct gate *open_gate(void)
     if (gate == NULL && gate_new(&config, &gate, error) != 0)
         abort();
     return gate;
+}
+
+/* Made once; limits nothing, for what was used would be in the way of the next input. */
+static struct gate_limiter *no_limits(const struct opts *model)
+{
+    static struct gate_limits *limits;
+    char error[GATE_ERROR_BYTES];
+    static struct opts opts; /* which the limits look at */
+    opts = *model;
+    opts.limit_logins.per_s = opts.limit_logins_prefix.per_s = 0;
+    if (limits == NULL && gate_limits_new(&opts, 1, &limits, error) != 0)
+        abort();
+    return gate_limiter_of(limits, 0, NULL);
 }
 
 /* Made once; its users are `foo:bar` and `a:b`. */
@@ -82,6 +96,7 @@ static void conn_open(struct conn *conn, unsigned how, uint8_t seed)
     conn->worker.cmd = *cmd;
     conn->worker.cmd.batch = conn->worker.batch;
     conn->worker.gate = (how & GUARDED) != 0 ? guarded_gate() : open_gate();
+    conn->worker.limiter = no_limits(&wire->opts);
     conn->worker.login_required = gate_login_required(conn->worker.gate);
     conn->worker.generation = gate_generation(conn->worker.gate);
     conn->was_in = !conn->worker.login_required;

@@ -28,6 +28,12 @@ void pass_user_set(const struct session_worker *worker, const struct net_io *io,
                  (classes != GATE_ALL || confined ? PASS_RESTRICTED : 0u));
 }
 
+static COLD void denial_note(const struct session_worker *worker, const struct net_io *io)
+{
+    const char *rule = gate_explain(worker->gate, worker->index, io->listener, io->peer, GATE_ALL);
+    note_event(worker, io, (struct event){.type = EVENT_CONN_DENIED, .rule = bytes_str(rule)});
+}
+
 bool pass_renew(const struct session_worker *worker, const struct net_io *io)
 {
     const uint8_t classes =
@@ -41,6 +47,8 @@ bool pass_renew(const struct session_worker *worker, const struct net_io *io)
     if (user != 0 && gate_user_classes(worker->gate, worker->index, user, &confined) == 0)
         user = 0;
     pass_user_set(worker, io, user);
+    if (classes == 0)
+        denial_note(worker, io);
     return classes != 0;
 }
 
@@ -50,10 +58,7 @@ bool pass_may_stay(void *arg, const struct net_io *io)
     /* Its pass stays what it is: whoever finds it outdated looks at more than the address. */
     if (gate_admit(worker->gate, worker->index, io->listener, io->peer) == GATE_WELCOME)
         return true;
-    note_event(worker, io,
-               (struct event){.type = EVENT_CONN_DENIED,
-                              .rule = bytes_str(gate_explain(worker->gate, worker->index,
-                                                             io->listener, io->peer, GATE_ALL))});
+    denial_note(worker, io);
     return false;
 }
 

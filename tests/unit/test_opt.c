@@ -141,6 +141,8 @@ static void subs(void **state)
     NUMBER("-o idle_timeout=5,track_sizes", track_sizes, true);
     NUMBER("-oidle_timeout=5", idle_timeout_s, 5);
     NUMBER("--extended=idle_timeout=5", idle_timeout_s, 5);
+    NUMBER("--idle-timeout=5", idle_timeout_s, 5);
+    NUMBER("--idle-timeout 5", idle_timeout_s, 5);
     NUMBER("-o idle_timeout=5 -o hashpower=20", idle_timeout_s, 5);
     NUMBER("-o idle_timeout=5 -o hashpower=20", hashpower, 20);
     NUMBER("-o ,,idle_timeout=5,", idle_timeout_s, 5);
@@ -323,6 +325,10 @@ static const struct {
     {"--enable-tls", 1, "unknown option --enable-tls; matted -h lists those that exist"},
     {"--un x", 1, "unknown option --un; matted -h lists those that exist"}, /* two match */
     {"--=x", 1, "unknown option --; matted -h lists those that exist"},
+    {"--lru-crawler", 1, "unknown option --lru-crawler; matted -h lists those that exist"},
+    {"--access_file=x", 1, "unknown option --access_file; matted -h lists those that exist"},
+    {"--hashpower=20", 1, "unknown option --hashpower; matted -h lists those that exist"},
+    {"--protected-mode=off", 1, "-o protected_mode: 'off' is unknown; allowed: yes|no"},
     {"--daemon=1", 1, "-d, --daemon takes no value"},
     {"--help=1", 1, "-h, --help takes no value"},
     {"fast", 64, "'fast' is not an option; all settings are options"},
@@ -399,6 +405,36 @@ static void inert(void **state)
     opt_inert_each(&opts, inert_see);
     assert_int_equal(inert_count, 3);
     opt_fini(&opts);
+}
+
+/* What says who may come in. Several lists of one name are one. */
+static void access_options(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *file, *allow, *deny, *protect;
+    } rows[] = {
+        {"", NULL, NULL, NULL, "yes"},
+        {"--access-file=/a", "/a", NULL, NULL, "yes"},
+        {"--access-file /a", "/a", NULL, NULL, "yes"},
+        {"-o access_file=/a,allow=::1", "/a", "::1", NULL, "yes"},
+        {"--allow=::1 -o allow=10.0.0.0/8+all", NULL, "::1+10.0.0.0/8+all", NULL, "yes"},
+        {"--deny=::1", NULL, NULL, "::1", "yes"},
+        {"-o protected_mode=no", NULL, NULL, NULL, "no"},
+        {"-o no_protected_mode", NULL, NULL, NULL, "no"},
+        {"-o no_protected_mode,protected_mode=yes", NULL, NULL, NULL, "yes"},
+        {"--protected-mode=no", NULL, NULL, NULL, "no"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct opts opts;
+        const struct opt_result result = parse(&opts, rows[i].line);
+        assert_int_equal(result.action, OPT_RUN);
+        const char *const got[] = {opts.access_file, opts.allow, opts.deny, opts.protected_mode};
+        const char *const want[] = {rows[i].file, rows[i].allow, rows[i].deny, rows[i].protect};
+        for (size_t j = 0; j < COUNT_OF(got); j++)
+            assert_string_equal(got[j] != NULL ? got[j] : "-", want[j] != NULL ? want[j] : "-");
+        opt_fini(&opts);
+    }
 }
 
 static void very_long_values(void **state)
@@ -595,6 +631,7 @@ int main(void)
         cmocka_unit_test(refusals),
         cmocka_unit_test(actions),
         cmocka_unit_test(inert),
+        cmocka_unit_test(access_options),
         cmocka_unit_test(very_long_values),
         cmocka_unit_test(listen_addresses),
         cmocka_unit_test(listen_protocols),

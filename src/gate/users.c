@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 static const uint32_t NOBODY = UINT32_MAX;
+enum { SCRAM_LINES = 4 }; /* of one name, for each costs the iterations */
 
 _Static_assert((int)SCRAM_HASH_BYTES == (int)GATE_HASH_BYTES &&
                    (int)SCRAM_NAME_BYTES_MAX == (int)GATE_NAME_BYTES_MAX &&
@@ -54,6 +55,7 @@ struct gate_users {
     uint8_t *text; /* names and prefixes of the lines */
     size_t text_bytes, text_cap;
     uint32_t iterations; /* of the costliest line */
+    uint32_t tries;      /* by SCRAM, of the name with the most plain lines */
     uint16_t *of_id;  /* sealed: where the user of an id stands in `users`, plus one; 0: nowhere */
     uint16_t id_last; /* given out last */
 };
@@ -254,8 +256,12 @@ static int users_collect(struct gate_users *users, struct gate_fault *ret_fault)
     users->secrets = calloc(users->plain_count + 1, sizeof(*users->secrets));
     if (users->users == NULL || users->of_id == NULL || users->secrets == NULL)
         return -ENOMEM;
+    uint32_t tries = 0;
     for (size_t i = 0; i < users->line_count; i++) {
         users->user_count += is_first(users, i);
+        tries = is_first(users, i) ? 1 : tries + 1;
+        if (users->tries < tries && tries <= SCRAM_LINES)
+            users->tries = tries;
         struct user *user = &users->users[users->user_count - 1];
         user->name = users->lines[i].name;
         user->line = (uint32_t)i;
@@ -498,23 +504,6 @@ static bool final_fits(const struct gate_exchange *exchange, const struct scram_
            scram_channel_fits(final->channel, bytes_of(exchange->text, exchange->head_bytes));
 }
 
-/* Have the keys in the exchange: known ones, derived, or none at all. Returns what it has cost. */
-static uint32_t keys_find(const struct gate_users *users, const struct gate_memory *memory,
-                          struct gate_exchange *exchange)
-{
-    if (exchange->line == NOBODY || users->lines[exchange->line].hashed)
-        return 0;
-    const uint16_t id = user_find(users, users->lines[exchange->line].name)->id;
-    const size_t place = id % GATE_MEMORY_KEYS;
-    if (memory->keys[place].id == id) {
-        memcpy(exchange->verifier.stored, memory->keys[place].stored, GATE_HASH_BYTES);
-        memcpy(exchange->verifier.server, memory->keys[place].server, GATE_HASH_BYTES);
-        return 0;
-    }
-    gate_verifier_derive(&exchange->verifier, &users->lines[exchange->line].plain.hmac);
-    return exchange->verifier.iterations;
-}
-
 static void keys_remember(struct gate_memory *memory, uint16_t id,
                           const struct gate_verifier *verifier)
 {
@@ -524,9 +513,9 @@ static void keys_remember(struct gate_memory *memory, uint16_t id,
     memcpy(memory->keys[place].server, verifier->server, GATE_HASH_BYTES);
 }
 
-/* The text of the exchange with the final message; both are bounded. */
-static bool proof_check(const struct gate_exchange *exchange, const struct scram_final *final,
-                        uint8_t ret_signature[GATE_HASH_BYTES])
+/* Does the proof belong to the text of the exchange, under the keys in it? Makes our own signature
+ * as well. */
+static bool proof_check(struct gate_exchange *exchange, const struct scram_final *final)
 {
     uint8_t text[sizeof(exchange->text) + 1 + SCRAM_MESSAGE_BYTES_MAX];
     size_t len = exchange->text_bytes - exchange->head_bytes;
@@ -536,9 +525,51 @@ static bool proof_check(const struct gate_exchange *exchange, const struct scram
     len += final->text.len;
     struct gate_hmac key;
     gate_hmac_init(&key, bytes_of(exchange->verifier.server, GATE_HASH_BYTES));
-    gate_hmac(&key, bytes_of(text, len), ret_signature);
+    gate_hmac(&key, bytes_of(text, len), exchange->signature);
     explicit_bzero(&key, sizeof(key));
     return gate_verifier_proves(&exchange->verifier, bytes_of(text, len), final->proof);
+}
+
+/* Of a name with plain lines: derive the keys of each, and see whether the proof goes with them.
+ * What was right last time comes first. *cost: how many iterations that took. */
+static bool plain_prove(const struct gate_users *users, struct gate_memory *memory,
+                        struct gate_exchange *exchange, const struct scram_final *final,
+                        uint32_t *cost)
+{
+    struct gate_verifier *verifier = &exchange->verifier;
+    const uint16_t id = user_find(users, users->lines[exchange->line].name)->id;
+    const size_t place = id % GATE_MEMORY_KEYS;
+    if (memory->keys[place].id == id) {
+        memcpy(verifier->stored, memory->keys[place].stored, GATE_HASH_BYTES);
+        memcpy(verifier->server, memory->keys[place].server, GATE_HASH_BYTES);
+        if (proof_check(exchange, final))
+            return true;
+    }
+    for (size_t i = 0, at = exchange->line; i < SCRAM_LINES; i++, at--) {
+        gate_verifier_derive(verifier, &users->lines[at].plain.hmac);
+        *cost += verifier->iterations;
+        if (proof_check(exchange, final)) {
+            keys_remember(memory, id, verifier);
+            return true;
+        }
+        if (is_first(users, at))
+            break;
+    }
+    return false;
+}
+
+static bool final_prove(const struct gate_users *users, struct gate_memory *memory,
+                        struct gate_exchange *exchange, const struct scram_final *final)
+{
+    uint32_t cost = 0;
+    bool right;
+    if (exchange->line != NOBODY && !users->lines[exchange->line].hashed)
+        right = plain_prove(users, memory, exchange, final, &cost);
+    else
+        right = proof_check(exchange, final) && exchange->line != NOBODY;
+    if (!right && users->plain_count > 0)
+        gate_verifier_burn(users->iterations * users->tries - cost);
+    return right;
 }
 
 /* Nothing but the name is needed any more. */
@@ -554,21 +585,13 @@ bool gate_users_scram_prove(const struct gate_users *users, struct gate_memory *
                             uint8_t ret_answer[SCRAM_SIGNATURE_BYTES])
 {
     struct scram_final final;
-    uint8_t signature[GATE_HASH_BYTES];
     exchange->proven = 0;
     if (exchange->table == users->number && exchange->text_bytes > 0 &&
         scram_final_parse(message, &final) && final_fits(exchange, &final)) {
         memory_use(memory, users);
-        const uint32_t cost = keys_find(users, memory, exchange);
-        const bool right = proof_check(exchange, &final, signature);
-        if (right && exchange->line != NOBODY) {
-            const struct line *line = &users->lines[exchange->line];
-            exchange->proven = user_find(users, line->name)->id;
-            if (!line->hashed)
-                keys_remember(memory, exchange->proven, &exchange->verifier);
-            scram_signature_write(ret_answer, signature);
-        } else if (users->plain_count > 0) {
-            gate_verifier_burn(users->iterations - cost);
+        if (final_prove(users, memory, exchange, &final)) {
+            exchange->proven = user_find(users, users->lines[exchange->line].name)->id;
+            scram_signature_write(ret_answer, exchange->signature);
         }
     }
     exchange_wipe(exchange);

@@ -20,7 +20,8 @@
  *     none.
  *   - SCRAM: names that are plain or unknown get a salt made from the name under a secret key, and
  *     the iterations of the costliest line. An attempt that fails has cost as many iterations if
- *     the table has plain lines, and none if it has not.
+ *     the table has plain lines, times the most that one name has (SCRAM tries the last four), and
+ *     none if it has not.
  *
  * Comparing with every user would tell as little, but costs each guess 10,000 comparisons in a
  * table of 10,000 users, at the expense of everybody else.
@@ -111,10 +112,11 @@ MUST_USE uint16_t gate_users_check(const struct gate_users *users, struct gate_m
 
 /* A login by SCRAM between its two messages. */
 struct gate_exchange {
-    uint64_t table;                /* the one's number */
-    uint16_t proven;               /* who he has proven to be; 0: nobody yet */
-    uint32_t line;                 /* what the client has to prove; UINT32_MAX: he cannot */
-    struct gate_verifier verifier; /* of a plain line, or none: salt and iterations alone */
+    uint64_t table;                     /* the one's number */
+    uint16_t proven;                    /* who he has proven to be; 0: nobody yet */
+    uint32_t line;                      /* what the client has to prove; UINT32_MAX: he cannot */
+    uint8_t signature[GATE_HASH_BYTES]; /* ours */
+    struct gate_verifier verifier;      /* of a plain line, or none: salt and iterations alone */
     uint16_t nonce_bytes, head_bytes, answer_at, text_bytes;
     uint8_t name_bytes;
     uint8_t name[SCRAM_NAME_BYTES_MAX]; /* that he claims */

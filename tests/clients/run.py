@@ -112,6 +112,30 @@ def text_login():
             yield server
 
 
+def hash_user(users, *rights):
+    """Our user as a hashed line, made by the operator's program."""
+    if is_reference():
+        raise Skip("memcached has no hashed users")
+    status, output = run(harness.CLI, "passwd", users, USER, "--stdin", *rights,
+                         input=f"{PASSWORD}\n".encode())
+    check(status == 0, output)
+    users.chmod(0o644)  # for the user that the server becomes
+
+
+@contextlib.contextmanager
+def hashed(*rights):
+    """-S and -Y with a hashed user."""
+    with folder_of_ours() as folder:
+        users = folder / "password"
+        hash_user(users, *rights)
+        with harness.Server("-S", "-Y", users) as server:
+            yield server
+
+
+def tenant():
+    return hashed("--prefix=app1:")
+
+
 @contextlib.contextmanager
 def tls():
     """-Z: with a certificate of our own making."""
@@ -161,6 +185,15 @@ def php(*args):
 
 def dalli(*args):
     return lambda server: program("ruby", "dalli.rb", server, ["-e", "require 'dalli'"], *args)
+
+
+def php_tenant(server):
+    program("php", "tenant.php", server, ["-r", "exit(class_exists('Memcached') ? 0 : 1);"],
+            *LOGIN)
+
+
+def dalli_tenant(server):
+    program("ruby", "tenant.rb", server, ["-e", "require 'dalli'"], *LOGIN)
 
 
 def memjs(*args):
@@ -271,27 +304,41 @@ BINARY_LOGIN = ("--binary", f"--username={USER}", f"--password={PASSWORD}")
 CHECKS = [
     ("pymemcache", plain, python("pymemcache_client", "pymemcache")),
     ("pymemcache, login", text_login, python("pymemcache_client", "pymemcache", "login", *LOGIN)),
+    ("pymemcache, hashed", hashed, python("pymemcache_client", "pymemcache", "login", *LOGIN)),
+    ("pymemcache, tenant", tenant, python("tenant", "pymemcache", "pymemcache", *LOGIN)),
     ("pymemcache, TLS", tls, pymemcache_tls),
     ("python-memcached", plain, python("python_memcached_client", "memcache")),
     ("pylibmc, text", plain, python("pylibmc_client", "pylibmc", "ascii")),
     ("pylibmc, binary", plain, python("pylibmc_client", "pylibmc", "binary")),
     ("pylibmc, SASL", sasl, python("pylibmc_client", "pylibmc", "binary", *LOGIN)),
+    ("pylibmc, hashed", hashed, python("pylibmc_client", "pylibmc", "binary", *LOGIN)),
+    ("pylibmc, tenant", tenant, python("tenant", "pylibmc", "pylibmc", *LOGIN)),
     ("bmemcached", plain, python("bmemcached_client", "bmemcached")),
     ("bmemcached, SASL", sasl, python("bmemcached_client", "bmemcached", *LOGIN)),
+    ("bmemcached, hashed", hashed, python("bmemcached_client", "bmemcached", *LOGIN)),
+    ("bmemcached, tenant", tenant, python("tenant", "bmemcached", "bmemcached", *LOGIN)),
     ("php-memcached, text", plain, php("ascii")),
     ("php-memcached, binary", plain, php("binary")),
     ("php-memcached, SASL", sasl, php("binary", *LOGIN)),
+    ("php-memcached, hashed", hashed, php("binary", *LOGIN)),
+    ("php-memcached, tenant", tenant, php_tenant),
     ("dalli", plain, dalli()),
     ("dalli, SASL", sasl, dalli(*LOGIN)),
+    ("dalli, hashed", hashed, dalli(*LOGIN)),
+    ("dalli, tenant", tenant, dalli_tenant),
     ("memjs", plain, memjs()),
     ("memjs, SASL", sasl, memjs(*LOGIN)),
+    ("memjs, hashed", hashed, memjs(*LOGIN)),
     ("spymemcached, text", plain, spymemcached("ascii")),
     ("spymemcached, binary", plain, spymemcached("binary")),
     ("spymemcached, SASL", sasl, spymemcached("binary", *LOGIN)),
+    ("spymemcached, hashed", hashed, spymemcached("binary", *LOGIN)),
     ("libmemcached tools, text", plain, tools_store_and_read()),
     ("libmemcached tools, binary", plain, tools_store_and_read("--binary")),
     ("libmemcached tools, SASL", sasl, tools_store_and_read(*BINARY_LOGIN)),
     ("libmemcached, wrong SASL", sasl, tools_refused),
+    ("libmemcached tools, hashed", hashed, tools_store_and_read(*BINARY_LOGIN)),
+    ("libmemcached, wrong hashed", hashed, tools_refused),
     ("libmemcached asking, text", plain, tools_ask()),
     ("libmemcached asking, binary", plain, tools_ask("--binary")),
     ("memcslap, text", plain, tools_slap()),

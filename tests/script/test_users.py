@@ -323,7 +323,7 @@ def test_watcher_whose_rights_end(loud, users):
 
 @pytest.mark.parametrize("user, password, right", [
     (b"admin", b"a", True), (b"tenant", b"t", True), (b"plain", b"old", True),
-    (b"plain", b"p", False),  # of several plain lines, the last
+    (b"plain", b"p", True),  # each of several plain lines
     (b"admin", b"b", False), (b"plain", b"q", False), (b"nobody", b"a", False),
 ])
 def test_scram(server, user, password, right):
@@ -340,6 +340,17 @@ def test_scram(server, user, password, right):
     with packets(server, b"admin") as admin:
         stats = admin.stats()
         assert (int(stats["auth_cmds"]), int(stats["auth_errors"])) == (4, 3 * (not right))
+
+
+def test_scram_with_many_plain_lines(users):
+    """The last four of a name; by PLAIN all of them open."""
+    users.write_bytes(b"".join(b"many:%d\nother%d:x\n" % (i, i) for i in range(6)))
+    with harness.Server("-t", "1", "-S", "-Y", users, *UNLIMITED) as server, \
+            Binary(server.connect()) as client:
+        for i in (0, 5, 2, 1, 3, 4, 5, 3):
+            assert scram.log_in(client, b"many", b"%d" % i) == (i >= 2)
+            assert client.ask(plain(b"many", b"%d" % i)).status == OK
+            assert not scram.log_in(client, b"many", b"6")
 
 
 def begin(client, user=b"admin", password=b"a", **more):

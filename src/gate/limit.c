@@ -75,7 +75,7 @@ static struct gate_ledger *ledger_of(const struct gate_limits *limits, enum gate
 
 /* Count and note that a limit was reached. Returns whether that is to have consequences. */
 static COLD bool reached(struct gate_limiter *limiter, enum gate_limit limit,
-                         enum gate_ledger_scope scope, const struct ip_peer *peer)
+                         enum gate_ledger_scope scope, const struct gate_limit_ends *ends)
 {
     const bool dry_run = limiter->limits->opts->limit_dry_run;
     _Atomic uint64_t *count = &limiter->counts.value[dry_run ? DRY_RUN : LIMITED][limit][scope];
@@ -83,20 +83,22 @@ static COLD bool reached(struct gate_limiter *limiter, enum gate_limit limit,
                           memory_order_relaxed);
     event_note(limiter->events, &(const struct event){.type = kinds[limit].event,
                                                       .dry_run = dry_run,
-                                                      .from = peer,
+                                                      .from = ends->from,
+                                                      .to = ends->to,
+                                                      .to_port = ends->to_port,
                                                       .rule = bytes_str(kinds[limit].name[scope])});
     return !dry_run;
 }
 
 bool gate_limit_take(struct gate_limiter *limiter, enum gate_limit limit,
-                     const struct ip_peer *peer, uint32_t cost, uint64_t now_ms)
+                     const struct gate_limit_ends *ends, uint32_t cost, uint64_t now_ms)
 {
-    struct gate_ledger *ledger = ledger_of(limiter->limits, limit, peer);
+    struct gate_ledger *ledger = ledger_of(limiter->limits, limit, ends->from);
     if (ledger == NULL)
         return true;
-    const enum gate_ledger_rc rc = gate_ledger_take(ledger, &peer->ip, cost, now_ms);
+    const enum gate_ledger_rc rc = gate_ledger_take(ledger, &ends->from->ip, cost, now_ms);
     return LIKELY(rc == GATE_LEDGER_FITS) ||
-           !reached(limiter, limit, (enum gate_ledger_scope)rc, peer);
+           !reached(limiter, limit, (enum gate_ledger_scope)rc, ends);
 }
 
 bool gate_limit_concerns(const struct gate_limiter *limiter, const struct ip_peer *peer)
@@ -105,7 +107,7 @@ bool gate_limit_concerns(const struct gate_limiter *limiter, const struct ip_pee
            ledger_of(limiter->limits, GATE_LIMIT_BYTES, peer) != NULL;
 }
 
-uint32_t gate_limit_wait_ms(struct gate_limiter *limiter, const struct ip_peer *peer,
+uint32_t gate_limit_wait_ms(struct gate_limiter *limiter, const struct gate_limit_ends *ends,
                             uint64_t now_ms)
 {
     uint32_t wait_ms = 0;
@@ -113,8 +115,8 @@ uint32_t gate_limit_wait_ms(struct gate_limiter *limiter, const struct ip_peer *
         const struct gate_ledger *ledger = limiter->limits->ledger[limit];
         enum gate_ledger_scope scope = GATE_LEDGER_ADDRESS;
         const uint32_t ms =
-            ledger != NULL ? gate_ledger_wait_ms(ledger, &peer->ip, now_ms, &scope) : 0;
-        if (UNLIKELY(ms > 0) && reached(limiter, limit, scope, peer) && ms > wait_ms)
+            ledger != NULL ? gate_ledger_wait_ms(ledger, &ends->from->ip, now_ms, &scope) : 0;
+        if (UNLIKELY(ms > 0) && reached(limiter, limit, scope, ends) && ms > wait_ms)
             wait_ms = ms;
     }
     return wait_ms < GATE_LIMIT_WAIT_MS_MAX ? wait_ms : GATE_LIMIT_WAIT_MS_MAX;
@@ -131,14 +133,15 @@ void gate_limit_used(struct gate_limiter *limiter, const struct ip_peer *peer, u
         gate_ledger_charge(ledger[GATE_LIMIT_BYTES], &peer->ip, cost, now_ms);
 }
 
-bool gate_limit_login(struct gate_limiter *limiter, const struct ip_peer *peer, uint64_t now_ms)
+bool gate_limit_login(struct gate_limiter *limiter, const struct gate_limit_ends *ends,
+                      uint64_t now_ms)
 {
-    const struct gate_ledger *ledger = ledger_of(limiter->limits, GATE_LIMIT_LOGINS, peer);
+    const struct gate_ledger *ledger = ledger_of(limiter->limits, GATE_LIMIT_LOGINS, ends->from);
     if (ledger == NULL)
         return true;
-    const enum gate_ledger_rc rc = gate_ledger_look(ledger, &peer->ip, 1, now_ms);
+    const enum gate_ledger_rc rc = gate_ledger_look(ledger, &ends->from->ip, 1, now_ms);
     return rc == GATE_LEDGER_FITS ||
-           !reached(limiter, GATE_LIMIT_LOGINS, (enum gate_ledger_scope)rc, peer);
+           !reached(limiter, GATE_LIMIT_LOGINS, (enum gate_ledger_scope)rc, ends);
 }
 
 void gate_limit_login_failed(struct gate_limiter *limiter, const struct ip_peer *peer,

@@ -53,24 +53,31 @@ void gate_limits_free(struct gate_limits *limits); /* NULL is fine */
 struct gate_limiter *gate_limiter_of(struct gate_limits *limits, unsigned thread,
                                      struct event_source *events);
 
+/* Who asks, and for the events, where. */
+struct gate_limit_ends {
+    const struct ip_peer *from;
+    const struct ip *to; /* ours; NULL: not known */
+    uint16_t to_port;    /* ours; 0: not known */
+};
+
 /* ── questions ────────────────────────────────────────────────────────────────────────────── */
 /* `now_ms` is of a clock that does not go back. What is over is counted and noted here. */
 
-/* May `peer` have `cost` more of this? Charges it then. */
+/* May `ends->from` have `cost` more of this? Charges it then. */
 MUST_USE bool gate_limit_take(struct gate_limiter *limiter, enum gate_limit limit,
-                              const struct ip_peer *peer, uint32_t cost, uint64_t now_ms);
+                              const struct gate_limit_ends *ends, uint32_t cost, uint64_t now_ms);
 
 /* Is what a connection of `peer` does limited at all (REQUESTS, BYTES)? Always the same answer. */
 MUST_USE bool gate_limit_concerns(const struct gate_limiter *limiter, const struct ip_peer *peer);
 /* How long has such a connection to wait before it may go on? 0..GATE_LIMIT_WAIT_MS_MAX. */
-MUST_USE uint32_t gate_limit_wait_ms(struct gate_limiter *limiter, const struct ip_peer *peer,
-                                     uint64_t now_ms);
+MUST_USE uint32_t gate_limit_wait_ms(struct gate_limiter *limiter,
+                                     const struct gate_limit_ends *ends, uint64_t now_ms);
 /* It has had these. */
 void gate_limit_used(struct gate_limiter *limiter, const struct ip_peer *peer, uint32_t requests,
                      uint64_t bytes, uint64_t now_ms);
 
-/* May `peer` try to log in? Charges nothing: only a failed attempt counts. */
-MUST_USE bool gate_limit_login(struct gate_limiter *limiter, const struct ip_peer *peer,
+/* May `ends->from` try to log in? Charges nothing: only a failed attempt counts. */
+MUST_USE bool gate_limit_login(struct gate_limiter *limiter, const struct gate_limit_ends *ends,
                                uint64_t now_ms);
 void gate_limit_login_failed(struct gate_limiter *limiter, const struct ip_peer *peer,
                              uint64_t now_ms);

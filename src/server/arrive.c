@@ -58,7 +58,9 @@ static bool address_is_welcome(struct newcomer *who)
 /* Over the limit of new connections it is told nothing either: words cost more than they help. */
 static bool rate_is_fine(struct newcomer *who)
 {
-    return gate_limit_take(who->server->listener_limiter, GATE_LIMIT_CONNS, who->peer, 1,
+    const struct gate_limit_ends ends = {
+        .from = who->peer, .to_port = gate_listener_port(who->server->gate, who->listener)};
+    return gate_limit_take(who->server->listener_limiter, GATE_LIMIT_CONNS, &ends, 1,
                            clock_mono_ms());
 }
 

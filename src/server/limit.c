@@ -4,9 +4,16 @@
 #include "base/clock.h"
 #include "gate/limit.h"
 
+static struct gate_limit_ends ends_of(const struct session_worker *worker, const struct net_io *io)
+{
+    return (struct gate_limit_ends){.from = io->peer,
+                                    .to_port = net_listener_port(*worker->net, io->listener)};
+}
+
 bool limit_begin(struct session_worker *worker, struct net_io *io)
 {
-    io->pause_ms = gate_limit_wait_ms(worker->limiter, io->peer, clock_mono_ms());
+    const struct gate_limit_ends ends = ends_of(worker, io);
+    io->pause_ms = gate_limit_wait_ms(worker->limiter, &ends, clock_mono_ms());
     return io->pause_ms == 0;
 }
 
@@ -18,7 +25,8 @@ void limit_end(struct session_worker *worker, const struct net_io *io, uint64_t 
 
 bool limit_login(struct session_worker *worker, const struct net_io *io)
 {
-    return gate_limit_login(worker->limiter, io->peer, clock_mono_ms());
+    const struct gate_limit_ends ends = ends_of(worker, io);
+    return gate_limit_login(worker->limiter, &ends, clock_mono_ms());
 }
 
 void limit_login_failed(struct session_worker *worker, const struct net_io *io)

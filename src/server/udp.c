@@ -212,13 +212,19 @@ static void answer_send(const struct passing *p, bool renew)
     out_commit(out, bytes);
 }
 
+static bool budget_take(const struct passing *p, enum gate_limit limit, size_t cost)
+{
+    const struct gate_limit_ends ends = {
+        .from = &p->item->from, .to = &p->item->to, .to_port = p->listener->port};
+    return gate_limit_take(p->worker->limiter, limit, &ends, (uint32_t)cost, p->udp->now_ms);
+}
+
 static void challenge(const struct passing *p)
 {
     struct stat_block *stats = p->worker->cmd.stats;
     if (p->verdict->reason != GATE_RR_REASON_HELLO)
         note_reason(p, p->verdict->reason);
-    if (!gate_limit_take(p->worker->limiter, GATE_LIMIT_UDP_CHALLENGES, &p->item->from, 1,
-                         p->udp->now_ms)) {
+    if (!budget_take(p, GATE_LIMIT_UDP_CHALLENGES, 1)) {
         stat_inc(stats, STAT_UDP_DROPPED);
         return;
     }
@@ -271,18 +277,12 @@ static void refuse(const struct passing *p)
 
 /* ── service ──────────────────────────────────────────────────────────────────────────────── */
 
-static bool budget_take(const struct passing *p, size_t bytes)
-{
-    return gate_limit_take(p->worker->limiter, GATE_LIMIT_UDP_BYTES, &p->item->from,
-                           (uint32_t)bytes, p->udp->now_ms);
-}
-
 /* Run the request. Returns NONE when udp->answer may go out. */
 static enum gate_rr_reason request_run(const struct passing *p)
 {
     const struct gate_rr_verdict *verdict = p->verdict;
     const size_t usual = gate_rr_ip_bytes(verdict->v6, ANSWER_BYTES_USUAL, verdict->renew);
-    if (!budget_take(p, usual))
+    if (!budget_take(p, GATE_LIMIT_UDP_BYTES, usual))
         return GATE_RR_REASON_BUDGET;
     struct cmd_ctx *cmd = &p->worker->cmd;
     struct out *answer = &p->udp->answer;
@@ -303,8 +303,9 @@ static enum gate_rr_reason request_run(const struct passing *p)
     if (reason != GATE_RR_REASON_NONE)
         return reason;
     const size_t all = gate_rr_ip_bytes(verdict->v6, (size_t)bytes, verdict->renew);
-    return all <= usual || budget_take(p, all - usual) ? GATE_RR_REASON_NONE
-                                                       : GATE_RR_REASON_BUDGET;
+    return all <= usual || budget_take(p, GATE_LIMIT_UDP_BYTES, all - usual)
+               ? GATE_RR_REASON_NONE
+               : GATE_RR_REASON_BUDGET;
 }
 
 static void serve(const struct passing *p)

@@ -5,6 +5,7 @@ Addresses of 127.0.0.0/8 are the clients; a server with an empty limit_trusted l
 that needs time to pass has a rate so low, or a burst so large, that none passes.
 """
 
+import json
 import os
 import socket
 import time
@@ -316,3 +317,37 @@ def test_bad_values_are_named(option, words):
     with pytest.raises(AssertionError, match="server ended") as error:
         harness.Server("-o", option)
     assert words in str(error.value)
+
+
+def told(server):
+    """End the server. Rule, source and port of its events about limits, by their type."""
+    server.stop()
+    events = [json.loads(line) for line in server.errors().splitlines() if line.startswith("{")]
+    return {event["mc"]["type"]: (event["mc"]["rule"], event["src_ip"], event["dest_port"])
+            for event in events if event["mc"]["type"].endswith("_limited")}
+
+
+def test_events_of_connections():
+    with limited("limit_conns=1:3,events=stderr") as server:
+        while is_served(server, "127.0.0.3"):
+            pass
+        assert told(server) == {"conn_limited": ("limit_conns", "127.0.0.3", server.port)}
+
+
+@pytest.mark.parametrize("limit, type_", [
+    ("limit_requests", "request_limited"), ("limit_bytes_prefix", "byte_limited")])
+def test_events_of_requests(limit, type_):
+    with limited(f"{limit}=1:3,events=stderr") as server, connect(server, "127.0.0.2") as conn, \
+            connect(server, "127.0.5.2") as other:
+        asked(conn, 4)
+        conn.send(b"mn\r\n")
+        conn.sock.shutdown(socket.SHUT_WR)
+        conn.expect_close()  # by then it has waited
+        other.ask(b"mn\r\n", b"MN\r\n")
+        assert told(server) == {type_: (limit, "127.0.0.2", server.port)}
+
+
+def test_events_of_logins(users):
+    with limited("limit_logins=1:2,events=stderr", args=("-Y", users)) as server:
+        guessed(server, "127.0.0.4", 10)
+        assert told(server) == {"login_limited": ("limit_logins", "127.0.0.4", server.port)}

@@ -81,11 +81,35 @@ static struct ip_peer peer_from(const char *text)
     return peer;
 }
 
+static struct gate_limit_ends ends_of(const struct ip_peer *peer)
+{
+    return (struct gate_limit_ends){.from = peer, .to_port = 11211};
+}
+
+static bool take(struct scene *scene, enum gate_limit limit, const struct ip_peer *peer,
+                 uint32_t cost, uint64_t now_ms)
+{
+    const struct gate_limit_ends ends = ends_of(peer);
+    return gate_limit_take(scene->limiter, limit, &ends, cost, now_ms);
+}
+
+static uint32_t wait_ms(struct scene *scene, const struct ip_peer *peer, uint64_t now_ms)
+{
+    const struct gate_limit_ends ends = ends_of(peer);
+    return gate_limit_wait_ms(scene->limiter, &ends, now_ms);
+}
+
+static bool may_log_in(struct scene *scene, const struct ip_peer *peer, uint64_t now_ms)
+{
+    const struct gate_limit_ends ends = ends_of(peer);
+    return gate_limit_login(scene->limiter, &ends, now_ms);
+}
+
 static unsigned taken(struct scene *scene, enum gate_limit limit, const char *from, uint64_t now_ms)
 {
     const struct ip_peer peer = peer_from(from);
     unsigned count = 0;
-    while (count < 10000 && gate_limit_take(scene->limiter, limit, &peer, 1, now_ms))
+    while (count < 10000 && take(scene, limit, &peer, 1, now_ms))
         count++;
     return count;
 }
@@ -125,7 +149,7 @@ static void the_trusted_and_the_local_are_exempt(void **state)
     assert_int_equal(taken(&scene, GATE_LIMIT_CONNS, "127.0.0.1", 0), 1); /* not named */
     const struct ip_peer local = {.family = IP_LOCAL};
     for (unsigned i = 0; i < 10; i++)
-        assert_true(gate_limit_take(scene.limiter, GATE_LIMIT_CONNS, &local, 1, 0));
+        assert_true(take(&scene, GATE_LIMIT_CONNS, &local, 1, 0));
     /* ...but datagrams can be forged. */
     assert_int_equal(taken(&scene, GATE_LIMIT_UDP_CHALLENGES, "10.1.2.3", 0), 200);
     scene_close(&scene);
@@ -158,14 +182,14 @@ static void requests_and_bytes_are_waited_for(void **state)
     const struct ip_peer peer = peer_from("2001:db8::1"), trusted = peer_from("127.0.0.5");
     assert_true(gate_limit_concerns(scene.limiter, &peer));
     assert_false(gate_limit_concerns(scene.limiter, &trusted));
-    assert_int_equal(gate_limit_wait_ms(scene.limiter, &peer, 0), 0);
+    assert_int_equal(wait_ms(&scene, &peer, 0), 0);
     gate_limit_used(scene.limiter, &peer, 60, 1000, 0);
-    assert_int_equal(gate_limit_wait_ms(scene.limiter, &peer, 0), 100);
-    assert_int_equal(gate_limit_wait_ms(scene.limiter, &peer, 100), 0);
+    assert_int_equal(wait_ms(&scene, &peer, 0), 100);
+    assert_int_equal(wait_ms(&scene, &peer, 100), 0);
     gate_limit_used(scene.limiter, &peer, 0, 3 << 20, 100);
-    assert_int_equal(gate_limit_wait_ms(scene.limiter, &peer, 100), GATE_LIMIT_WAIT_MS_MAX);
-    assert_int_equal(gate_limit_wait_ms(scene.limiter, &peer, 2099), 1);
-    assert_int_equal(gate_limit_wait_ms(scene.limiter, &peer, 2101), 0);
+    assert_int_equal(wait_ms(&scene, &peer, 100), GATE_LIMIT_WAIT_MS_MAX);
+    assert_int_equal(wait_ms(&scene, &peer, 2099), 1);
+    assert_int_equal(wait_ms(&scene, &peer, 2101), 0);
     assert_int_equal(noted(&scene, EVENT_REQUEST_LIMITED), 1);
     assert_int_equal(noted(&scene, EVENT_BYTE_LIMITED), 2);
     scene_close(&scene);
@@ -179,16 +203,16 @@ static void only_failed_logins_count(void **state)
     const struct ip_peer peer = peer_from("127.0.0.1"); /* trusted, but not in this */
     const struct ip_peer other = peer_from("127.0.0.2"), local = {.family = IP_LOCAL};
     for (unsigned i = 0; i < 100; i++)
-        assert_true(gate_limit_login(scene.limiter, &peer, 0));
+        assert_true(may_log_in(&scene, &peer, 0));
     for (unsigned i = 0; i < 3; i++) {
-        assert_true(gate_limit_login(scene.limiter, &peer, 0));
+        assert_true(may_log_in(&scene, &peer, 0));
         gate_limit_login_failed(scene.limiter, &peer, 0);
         gate_limit_login_failed(scene.limiter, &local, 0);
     }
-    assert_false(gate_limit_login(scene.limiter, &peer, 0));
-    assert_true(gate_limit_login(scene.limiter, &other, 0));
-    assert_true(gate_limit_login(scene.limiter, &local, 0));
-    assert_true(gate_limit_login(scene.limiter, &peer, 1000));
+    assert_false(may_log_in(&scene, &peer, 0));
+    assert_true(may_log_in(&scene, &other, 0));
+    assert_true(may_log_in(&scene, &local, 0));
+    assert_true(may_log_in(&scene, &peer, 1000));
     assert_int_equal(noted(&scene, EVENT_LOGIN_LIMITED), 1);
     scene_close(&scene);
 }
@@ -200,10 +224,10 @@ static void a_dry_run_limits_nothing(void **state)
     scene_open(&scene, "limit_dry_run,limit_conns=1:1,limit_requests=1:1,limit_logins=1:1");
     const struct ip_peer peer = peer_from("192.0.2.1");
     for (unsigned i = 0; i < 4; i++) {
-        assert_true(gate_limit_take(scene.limiter, GATE_LIMIT_CONNS, &peer, 1, 0));
-        assert_int_equal(gate_limit_wait_ms(scene.limiter, &peer, 0), 0);
+        assert_true(take(&scene, GATE_LIMIT_CONNS, &peer, 1, 0));
+        assert_int_equal(wait_ms(&scene, &peer, 0), 0);
         gate_limit_used(scene.limiter, &peer, 1, 100, 0);
-        assert_true(gate_limit_login(scene.limiter, &peer, 0));
+        assert_true(may_log_in(&scene, &peer, 0));
         gate_limit_login_failed(scene.limiter, &peer, 0);
     }
     assert_string_equal(stat_of(&scene, "limit_dry_run", 0), "yes");
@@ -234,7 +258,7 @@ static void datagrams_have_limits_by_default(void **state)
     assert_int_equal(prefix, 1900); /* of the 2000, the first has had 100 in this second */
     const struct ip_peer peer = peer_from("2001:db8::1");
     unsigned chunks = 0;
-    while (gate_limit_take(scene.limiter, GATE_LIMIT_UDP_BYTES, &peer, 65536, 0))
+    while (take(&scene, GATE_LIMIT_UDP_BYTES, &peer, 65536, 0))
         chunks++;
     assert_int_equal(chunks, 16 * 16);
     scene_close(&scene);

@@ -3,11 +3,11 @@
 
 #include "base/clock.h"
 #include "gate/limit.h"
+#include "server/note.h"
 
 static struct gate_limit_ends ends_of(const struct session_worker *worker, const struct net_io *io)
 {
-    return (struct gate_limit_ends){.from = io->peer,
-                                    .to_port = net_listener_port(*worker->net, io->listener)};
+    return (struct gate_limit_ends){.from = io->peer, .to_port = note_port(worker, io)};
 }
 
 bool limit_begin(struct session_worker *worker, struct net_io *io)

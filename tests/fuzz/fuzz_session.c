@@ -61,11 +61,14 @@ static struct gate_limiter *no_limits(const struct opts *model)
     return gate_limiter_of(limits, 0, NULL);
 }
 
-/* Made once; its users are `foo:bar` and `a:b`. */
+/* Made once; its users are `foo:bar`, `a:b`, and `user:pencil`, who is confined. */
 static struct gate *guarded_gate(void)
 {
     static struct gate *gate;
-    static const char text[] = "foo:bar\na:b\n";
+    static const char text[] =
+        "foo:bar\na:b\nuser:$scram-sha-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$"
+        "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+        " prefix=a\n";
     if (gate != NULL)
         return gate;
     char path[64], error[GATE_ERROR_BYTES];
@@ -136,7 +139,8 @@ static void input_add(struct conn *conn, struct bytes piece)
 }
 
 /* What a stranger is told: one of the refusals, or of the binary protocol that he may not, which
- * mechanisms and version there are, or that his message was malformed. */
+ * mechanisms and version there are, that his message was malformed, or how a login by SCRAM goes
+ * on. */
 static void stranger_check(struct bytes told, bool binary)
 {
     if (!binary) {
@@ -149,6 +153,7 @@ static void stranger_check(struct bytes told, bool binary)
         const uint8_t opcode = told.ptr[1];
         assert(told.ptr[0] == PROTO_BINARY_ANSWER);
         assert(status == PROTO_STATUS_AUTH_ERROR || status == PROTO_STATUS_INVALID ||
+               (status == PROTO_STATUS_AUTH_CONTINUE && opcode == 0x21) ||
                (status == PROTO_STATUS_OK && (opcode == 0x0b || opcode == 0x20 || opcode == 0x21)));
         told = bytes_skip(told, PROTO_BINARY_HEADER_BYTES + be_read_u32(told.ptr + 8));
     }

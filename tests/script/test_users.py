@@ -538,3 +538,15 @@ def test_reload_confined(users):
         with Binary(server.connect()) as client:
             assert scram.log_in(client, b"tenant", b"t")
             assert scram.log_in(client, b"plain", b"old")
+
+
+def test_refusals_are_events(server):
+    with text(server, b"admin") as admin, text(server, b"guest") as guest, \
+            packets(server, b"tenant") as tenant:
+        guest.ask(b"get app2:a\r\nset app1:a 0 0 1\r\nx\r\nget app1:a\r\n",
+                  DENIED + DENIED + b"END\r\n")
+        assert tenant.ask(request("delete", b"app2:a")).status == ACCESS
+        assert tenant.ask(request("flush")).status == ACCESS
+        counts = admin.stats(b"security")
+        assert (counts["key_denied"], counts["verb_denied"]) == ("2", "2")
+        assert counts["login_ok"] == "3"

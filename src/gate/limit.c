@@ -27,6 +27,7 @@ static const struct {
     [GATE_LIMIT_LOGINS] = KIND(limit_logins, EVENT_LOGIN_LIMITED, false),
     [GATE_LIMIT_UDP_CHALLENGES] = KIND(limit_udp_challenges, EVENT_UDP_CHALLENGE_LIMITED, false),
     [GATE_LIMIT_UDP_BYTES] = KIND(limit_udp_bytes, EVENT_UDP_ANSWER_LIMITED, true),
+    [GATE_LIMIT_UDP_LEGACY] = KIND(limit_udp_legacy, EVENT_UDP_ANSWER_LIMITED, false),
 #undef KIND
 };
 

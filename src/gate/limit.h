@@ -10,9 +10,12 @@
  *     LOGINS           before a password is checked  fails without a check, and closed
  *     UDP_CHALLENGES   before a challenge is sent    no answer
  *     UDP_BYTES        before an answer is sent      a short refusal instead
+ *     UDP_LEGACY       likewise, to who proved       no answer
+ *                      nothing
  *
- * A unix socket has no address and no limits. Trusted prefixes have those of LOGINS and
- * UDP_CHALLENGES only: guessing passwords is never wanted, and a datagram's source may be forged.
+ * A unix socket has no address and no limits. Trusted prefixes have those of LOGINS,
+ * UDP_CHALLENGES and UDP_LEGACY only: guessing passwords is never wanted, and a datagram's source
+ * may be forged.
  * In a dry run everything fits, and what would not have is counted and noted all the same.
  *
  * Includes: base, opt, event.  Included by: server.
@@ -36,6 +39,8 @@ enum gate_limit {
     GATE_LIMIT_LOGINS,
     GATE_LIMIT_UDP_CHALLENGES,
     GATE_LIMIT_UDP_BYTES,
+    GATE_LIMIT_UDP_LEGACY, /* a ledger of its own: forged sources must not use up the budget of
+                            * the proven */
     GATE_LIMITS
 };
 

@@ -277,12 +277,22 @@ static void refuse(const struct passing *p)
 
 /* ── service ──────────────────────────────────────────────────────────────────────────────── */
 
+/* Who is served by policy alone may be forged: it is trusted in nothing, and what it draws is not
+ * charged to a client that has proved the same address. Nobody can forge loopback (R3). */
+static enum gate_limit budget_of(const struct passing *p)
+{
+    const bool proven = p->verdict->trust == GATE_RR_TRUST_PROVEN;
+    return proven || ip_is_loopback(&p->item->from.ip) ? GATE_LIMIT_UDP_BYTES
+                                                       : GATE_LIMIT_UDP_LEGACY;
+}
+
 /* Run the request. Returns NONE when udp->answer may go out. */
 static enum gate_rr_reason request_run(const struct passing *p)
 {
     const struct gate_rr_verdict *verdict = p->verdict;
     const size_t usual = gate_rr_ip_bytes(verdict->v6, ANSWER_BYTES_USUAL, verdict->renew);
-    if (!budget_take(p, GATE_LIMIT_UDP_BYTES, usual))
+    const enum gate_limit limit = budget_of(p);
+    if (!budget_take(p, limit, usual))
         return GATE_RR_REASON_BUDGET;
     struct cmd_ctx *cmd = &p->worker->cmd;
     struct out *answer = &p->udp->answer;
@@ -303,9 +313,8 @@ static enum gate_rr_reason request_run(const struct passing *p)
     if (reason != GATE_RR_REASON_NONE)
         return reason;
     const size_t all = gate_rr_ip_bytes(verdict->v6, (size_t)bytes, verdict->renew);
-    return all <= usual || budget_take(p, GATE_LIMIT_UDP_BYTES, all - usual)
-               ? GATE_RR_REASON_NONE
-               : GATE_RR_REASON_BUDGET;
+    return all <= usual || budget_take(p, limit, all - usual) ? GATE_RR_REASON_NONE
+                                                              : GATE_RR_REASON_BUDGET;
 }
 
 static void serve(const struct passing *p)
@@ -412,13 +421,15 @@ void udp_free(struct udp *udp)
     free(udp);
 }
 
-static uint8_t serves(uint8_t policy)
+/* Elsewhere than on loopback `open` means whom the prefixes name: a listener's address says nothing
+ * about who can reach it. */
+static uint8_t serves(uint8_t policy, bool loopback)
 {
     return (uint8_t)((policy & OPT_UDP_RR ? GATE_RR_PROVEN : 0) |
                      (policy & OPT_UDP_MISS ? GATE_RR_MISS : 0) |
                      (policy & OPT_UDP_VOUCHED ? GATE_RR_VOUCHED : 0) |
                      (policy & OPT_UDP_PREFIXES ? GATE_RR_PREFIXES : 0) |
-                     (policy & OPT_UDP_OPEN ? GATE_RR_OPEN : 0));
+                     (policy & OPT_UDP_OPEN && loopback ? GATE_RR_OPEN : 0));
 }
 
 int udp_listener_add(struct udp *udp, size_t index, const struct net_listener_info *info,
@@ -449,7 +460,7 @@ int udp_listener_add(struct udp *udp, size_t index, const struct net_listener_in
     if (protocol == OPT_PROTOCOL_DEFAULT)
         protocol = opt_protocol_of(udp->opts);
     udp->listeners[index] = (struct udp_listener){
-        .policy = {.serves = serves(udp->policy.policy),
+        .policy = {.serves = serves(udp->policy.policy, ip_is_loopback(&info->ip)),
                    .writes = udp->opts->udp_writes,
                    .link_local = ip_is_link_local(&info->ip),
                    .answer_bytes_max = (uint32_t)udp->opts->udp_answer_max_bytes},

@@ -60,6 +60,7 @@ static struct gate_limiter *no_limits(const struct opts *model)
     struct opts opts = *model;
     opts.limit_udp_challenges.per_s = opts.limit_udp_challenges_prefix.per_s = 0;
     opts.limit_udp_bytes.per_s = opts.limit_udp_bytes_prefix.per_s = 0;
+    opts.limit_udp_legacy.per_s = opts.limit_udp_legacy_prefix.per_s = 0;
     if (limits == NULL && gate_limits_new(&opts, 1, &limits, error) != 0)
         abort();
     return gate_limiter_of(limits, 0, NULL);

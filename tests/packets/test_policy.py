@@ -115,13 +115,16 @@ def test_prefixes(pool, aim):
     target.check_served()
 
 
-def test_prefixes_have_a_budget(pool, aim):
+@pytest.mark.parametrize("trusted", [False, True])
+def test_prefixes_have_a_budget(pool, aim, trusted):
     """Whoever spoofs an address of a named prefix draws no more than the prefix may have.
 
-    64 MB/s by default, a burst of twice that; what exceeds it is dropped.
+    64 MB/s by default, a burst of twice that; what exceeds it is dropped. That it is trusted in
+    what it proves does not help who forges it.
     """
     inside = {4: "198.51.100.0/24", 6: "2001:db8:ffff::/56"}
-    target = pool.get(*policy(f"rr+prefixes:{inside[4]}+{inside[6]}"))
+    trust = ["-o", f"limit_trusted={inside[4]}+{inside[6]}"] if trusted else []
+    target = pool.get(*policy(f"rr+prefixes:{inside[4]}+{inside[6]}"), *trust)
     target.conn().set(b"large", b"x" * 60_000)
     source = {4: "198.51.100.7", 6: "2001:db8:ffff::7"}[aim.family]
     request = attacks.legacy(b"get large\r\n")
@@ -187,12 +190,15 @@ def test_all_the_world_is_no_prefix(pool, name):
 
 @pytest.mark.parametrize("name", ["prefixes:10.77.0.0/24+fd77::/64+open"])
 def test_open_within_a_named_prefix(pool, place, aim, name):
-    """The operator has said that this network is meant."""
+    """The operator has said that this network is meant, and nobody else."""
     pool.close()
-    with scene.Target(place, *scene.open_args(), *policy(name), listen=aim.target) as target:
+    with scene.Target(place, *scene.open_args(), *policy(name),
+                      listen="10.77.0.2,fd77::2") as target:
         with place.hosts["client"], harness.Conn((aim.target, scene.PORT)) as conn:
             conn.set(b"secret", scene.SECRET)
         assert scene.SECRET in legacy_answer(target, aim)
+        stranger = {4: "198.51.100.7", 6: "2001:db8:ffff::7"}[aim.family]
+        target.strike([aim.udp(attacks.legacy(GET), stranger)] * 50).check_silent()
 
 
 def test_off_unless_asked_for(pool, place):

@@ -264,6 +264,18 @@ static void datagrams_have_limits_by_default(void **state)
     scene_close(&scene);
 }
 
+static void who_may_be_forged_is_not_trusted(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_open(&scene, "limit_trusted=192.0.2.0/24,limit_udp_legacy=1000,limit_udp_bytes=1000");
+    assert_int_equal(taken(&scene, GATE_LIMIT_UDP_LEGACY, "192.0.2.1", 0), 2000);
+    assert_int_equal(taken(&scene, GATE_LIMIT_UDP_LEGACY, "198.51.100.1", 0), 2000);
+    /* nor has it cost those anything who have proved that they are there */
+    assert_int_equal(taken(&scene, GATE_LIMIT_UDP_BYTES, "198.51.100.1", 0), 2000);
+    scene_close(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +286,7 @@ int main(void)
         cmocka_unit_test(only_failed_logins_count),
         cmocka_unit_test(a_dry_run_limits_nothing),
         cmocka_unit_test(datagrams_have_limits_by_default),
+        cmocka_unit_test(who_may_be_forged_is_not_trusted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@ import collections
 import ipaddress
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -157,7 +158,11 @@ class Target:
     def __exit__(self, *what):
         for thing in [*self.conns.values(), *self.proven.values()]:
             thing.close()
-        self.server.__exit__(*what)
+        if self.reference:  # it takes a second to end by itself, and need not end well
+            self.server.stop(signal.SIGKILL)
+            self.server.folder.cleanup()
+        else:
+            self.server.__exit__(*what)
 
     # ── how it is used as meant ────────────────────────────────────────────────────────────────
 

@@ -15,7 +15,7 @@ SET = b"set secret 0 0 1\r\nx\r\n"
 INSIDE = {4: "127.0.0.1", 6: "::1"}
 
 
-def answer_of(place, aim, host, request=GET, wait_s=0.4):
+def answer_of(place, aim, host, request=GET, wait_s=0.2):
     """What a client on a host gets, by proving itself and then by a legacy datagram."""
     got = []
     with place.hosts[host]:

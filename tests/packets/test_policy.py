@@ -20,7 +20,7 @@ def policy(name):
     return ("-o", f"udp_policy={name}")
 
 
-def legacy_answer(target, aim, host="stranger", request=GET, wait_s=0.3):
+def legacy_answer(target, aim, host="stranger", request=GET, wait_s=0.2):
     """What a legacy client on a host gets: bytes, or None."""
     with target.client(aim.family, host, wait_s=wait_s) as client:
         try:

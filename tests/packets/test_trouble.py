@@ -119,21 +119,20 @@ def test_no_room_for_connections(pool, place, aim):
         assert target.conn().stats()["curr_connections"] == before
 
 
-@pytest.mark.parametrize("count", [1, 2, 64, 65, 300])
+@pytest.mark.parametrize("count", [1, 2, 64, 65, 150])
 def test_a_batch_of_different_clients_is_not_mixed_up(target, aim, count):
-    """Requests that arrive together from many proven clients: each gets its own key's value."""
+    """Requests that arrive together from many proven clients: each gets its own key's value.
+
+    More than 200 would have to wait for their CHALLENGEs.
+    """
     conn = target.conn()
+    if count > 65:  # those of the last test still count
+        time.sleep(1)
     clients = [target.client(aim.family) for _ in range(count)]
     try:
         for i, client in enumerate(clients):
             conn.set(b"own%d" % i, b"value-of-%d-" % i * (1 + i % 90))
-            if count <= 65:
-                client.greet()
-            else:  # CHALLENGEs are limited per address
-                client.cookie = None
-        if count > 65:
-            clients = [c for c in clients if try_greet(c)]
-            assert len(clients) > 65
+            client.greet()
         for i, client in enumerate(clients):
             client.send(client.proven(b"get own%d secret\r\n" % i))
         for i, client in enumerate(clients):
@@ -143,17 +142,6 @@ def test_a_batch_of_different_clients_is_not_mixed_up(target, aim, count):
     finally:
         for client in clients:
             client.close()
-
-
-def try_greet(client):
-    client.sock.settimeout(0.2)
-    try:
-        client.greet()
-    except TimeoutError:
-        client.close()
-        return False
-    client.sock.settimeout(client.wait_s)
-    return True
 
 
 def test_events_of_a_storm_are_few(pool, place, aim, tmp_path):

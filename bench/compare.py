@@ -56,6 +56,10 @@ ROWS = [
     (FLOOD_ROW, 0.30, None, UDP, {"sources": 8, "depth": 32, "mode": "flood"}),
 ]
 FIRST_ROW = ROWS[0][0]
+# What rules and limits cost: ours with both against ours without; the target is a ratio, too.
+GATE_ROW, GATE_TARGET = "gate", 1.03
+GATE_RULES = 1000
+GATE_LOADS = ROWS[:3]
 RSS_ROW = "RSS for 4 M items of 16 + 64 B"
 RSS_TARGET, RSS_RIVAL = 0.70, 0.83
 HALF_ROW = "p99 at half load"
@@ -151,6 +155,25 @@ class Bench:
             done.append(self.half_load_row(servers, {**settings, **load}, done[0]))
         return done
 
+    def gate(self):
+        """The loads of GATE_LOADS on two of ours, one with access rules and limits."""
+        memory_mb, settings = SMALL
+        plain = peers.cache_argv(self.programs["ours"], memory_mb)
+        argvs = {"without": plain, "with": plain + peers.gate_argv(GATE_RULES)}
+        servers, done = {}, []
+        try:
+            for name, argv in argvs.items():
+                servers[name] = peers.Server(name, argv)
+                self.preload(servers[name], settings)
+            for name, _, _, _, load in GATE_LOADS:
+                self.say(f"  {GATE_ROW}: {name}")
+                results = self.rounds(servers, {**settings, **load})
+                done.append({"name": name, "rules": GATE_RULES, "target": GATE_TARGET,
+                             **compared(results, "with", "without")})
+        finally:
+            self.stop(servers)
+        return done
+
     def rss_row(self, servers):
         self.say("  " + RSS_ROW)
         time.sleep(1)
@@ -194,8 +217,8 @@ class Bench:
             mine = [row for row in ROWS if row[3] is dataset and self.wanted(row[0])]
             if mine:
                 rows += self.group(dataset, mine)
-        overheads = self.overheads() if self.args.only is None else []
-        return {"rows": rows, "overheads": overheads}
+        return {"rows": rows, "gate": self.gate() if self.wanted(GATE_ROW) else [],
+                "overheads": self.overheads() if self.args.only is None else []}
 
     def overheads(self):
         self.say("  memory per item")
@@ -212,19 +235,24 @@ def cost_of(row, server):
     return row[server]["server_ns_per_op"]
 
 
+def compared(results, one, other):
+    """Medians of the rounds, the ratio of two servers, and the spread of the rounds' own ratios."""
+    row = {server: {field: statistics.median(run[field] for run in runs) for field in runs[0]}
+           for server, runs in results.items()}
+    row["ratio"] = cost_of(row, one) / cost_of(row, other)
+    ratios = [a["server_ns_per_op"] / b["server_ns_per_op"]
+              for a, b in zip(results[one], results[other])]
+    row["spread"] = [min(ratios), max(ratios)]
+    row["rounds"] = len(ratios)
+    return row
+
+
 def summary(name, target, rival, results):
-    """Medians of the rounds, and the spread of the rounds' own ratios."""
-    row = {"name": name, "kind": "cpu", "target": target, "rival": rival}
-    for server, runs in results.items():
-        row[server] = {field: statistics.median(run[field] for run in runs) for field in runs[0]}
-    row["ratio"] = cost_of(row, "ours") / cost_of(row, "memcached")
+    row = {"name": name, "kind": "cpu", "target": target, "rival": rival,
+           **compared(results, "ours", "memcached")}
     row["floor_ratio"] = None
     if "floor" in row:
         row["floor_ratio"] = cost_of(row, "floor") / cost_of(row, "memcached")
-    ratios = [a["server_ns_per_op"] / b["server_ns_per_op"]
-              for a, b in zip(results["ours"], results["memcached"])]
-    row["spread"] = [min(ratios), max(ratios)]
-    row["rounds"] = len(ratios)
     return row
 
 

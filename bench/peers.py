@@ -89,6 +89,20 @@ def cache_argv(program, memory_mb):
     return argv + (["-u", "nobody"] if os.geteuid() == 0 else [])
 
 
+def gate_argv(rules, made=[]):
+    """Options for so many access rules and for limits that are counted, but never reached."""
+    made.append(tempfile.TemporaryDirectory(prefix="matte-bench-"))
+    os.chmod(made[-1].name, 0o755)
+    path = os.path.join(made[-1].name, "access")
+    with open(path, "w", encoding="utf-8") as file:
+        for i in range(rules - 1):
+            file.write(f"{'deny' if i % 2 else 'allow'} 10.{i // 250}.{i % 250}.0/24\n")
+        file.write(f"allow {HOST}\n")
+    return ["-o", f"access_file={path}", "-o", "limit_trusted=", "-o",
+            "limit_requests=100000000,limit_requests_prefix=100000000,limit_bytes=2g,"
+            "limit_bytes_prefix=2g,limit_conns=1000000,limit_conns_prefix=1000000"]
+
+
 def tls_argv(made=[]):
     """Options for TLS, with a certificate that is made for this run."""
     if not made:

@@ -66,6 +66,13 @@ def overhead_rows(overheads):
         yield cells + [f"{row[name]['overhead']:.1f}" for name in SERVERS]
 
 
+def gate_rows(rows):
+    for row in rows:
+        costs = [f"{number(row[name]['server_ns_per_op'])} ns" for name in ("with", "without")]
+        yield [row["name"], f"{row['target']:.2f}", ratio_text(row),
+               "{:.2f}..{:.2f}".format(*row["spread"]), *costs]
+
+
 def conditions_text(result):
     machine, versions = result["machine"], result["versions"]
     return (f"{machine['date']}, commit {machine['commit']}: {versions['ours']} against "
@@ -84,6 +91,11 @@ def compare_text(result):
             "\nLatency of a trip in µs (p50 / p99 / p99.9) and how busy the server's core was:\n",
             table(["load", "ours", "memcached", "ours busy", "memcached busy"],
                   latency_rows(result["rows"]))]
+    if result.get("gate"):
+        text += [f"\nWhat the gate costs: ours with {result['gate'][0]['rules']} access rules and "
+                 "limits on, against ours without.\n",
+                 table(["load", "target", "ratio", "spread", "with", "without"],
+                       gate_rows(result["gate"]))]
     if result["overheads"]:
         text += ["\nMemory: RSS divided by items, less key (16 bytes) and value. In a full cache "
                  "the items are those that can be read.\n",

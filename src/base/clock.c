@@ -47,7 +47,9 @@ static uint64_t cache_ns(void)
 
 uint64_t clock_mono_ms(void)
 {
-    return clock_mono_ns() / 1000000;
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+    return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
 }
 
 uint32_t clock_now_s(void)

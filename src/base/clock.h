@@ -19,7 +19,7 @@ void clock_init(void);               /* once, before any thread */
 void clock_start_at(uint32_t now_s); /* cache time is now_s from here on; before any thread, too */
 uint32_t clock_uptime_s(void);       /* since one of the two */
 uint64_t clock_mono_ns(void);        /* for measuring */
-uint64_t clock_mono_ms(void);        /* likewise, for limits */
+uint64_t clock_mono_ms(void);        /* for limits: cheap, and up to 10 ms late */
 uint32_t clock_now_s(void);          /* cache time; 136 years */
 int64_t clock_wall_offset_s(void);   /* Unix time minus cache time */
 void clock_shift_s(int64_t shift_s); /* test build's `debugtime N`: move cache time */

@@ -370,7 +370,7 @@ void udp_run(void *arg, struct net_datagrams *batch)
     struct cmd_ctx *cmd = &worker->cmd;
     gate_keyring_copy(&udp->udp->keys, &udp->keys);
     udp->unix_s = cmd->now_s + (uint32_t)clock_wall_offset_s();
-    udp->now_ms = clock_mono_ns() / 1000000;
+    udp->now_ms = clock_mono_ms();
 
     /* 1. Judge and parse; meanwhile the buckets of the keys parsed so far arrive. */
     for (size_t i = 0; i < batch->count; i++) {

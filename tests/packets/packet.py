@@ -6,7 +6,7 @@ Anything may be wrong on purpose.  Knows no sockets and no pytest.
 """
 
 import collections
-import ipaddress
+import socket
 import struct
 
 ICMP, TCP, UDP, ICMP6, FRAGMENT6 = 1, 6, 17, 58, 44
@@ -16,7 +16,12 @@ NEIGHBOUR_TYPES = range(130, 144)  # ICMPv6 of neighbour discovery and multicast
 
 def raw(address):
     """The 4 or 16 bytes of a text address."""
-    return ipaddress.ip_address(address).packed
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+
+
+def text(data):
+    """An address as text, in its one usual form."""
+    return socket.inet_ntop(socket.AF_INET6 if len(data) == 16 else socket.AF_INET, data)
 
 
 def family(address):
@@ -107,7 +112,7 @@ def parse(data):
         source, target = data[12:16], data[16:20]
         if struct.unpack_from("!H", data, 6)[0] & 0x1fff:
             protocol = None  # a later fragment
-    source, target = (str(ipaddress.ip_address(a)) for a in (source, target))
+    source, target = text(source), text(target)
     sport = dport = kind = None
     payload = data[start:length]
     if protocol in (UDP, TCP) and len(payload) >= (UDP_BYTES if protocol == UDP else 20):

@@ -8,7 +8,6 @@ to skip.
 """
 
 import collections
-import ipaddress
 import os
 import re
 import signal
@@ -52,7 +51,7 @@ class Sources:
         n = self.count
         self.count += 1
         if family == 6:
-            return str(ipaddress.ip_address(f"2001:db8:{n & 0xffff:x}:{n >> 16:x}::1"))
+            return packet.text(packet.raw(f"2001:db8:{n & 0xffff:x}:{n >> 16:x}::1"))
         return f"198.{18 + (n >> 16) % 2}.{n & 255}.{1 + (n >> 8) % 254}"
 
 

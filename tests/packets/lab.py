@@ -96,7 +96,8 @@ def mac_text(number):
     return mac(number).hex(":")
 
 
-def address(host, family=4, extra=0):
+def address(host, family=4):
+    """Of a host by its name, or by its number."""
     number = HOSTS.get(host, host)
     return f"10.77.0.{number}" if family == 4 else f"fd77::{number:x}"
 

@@ -15,7 +15,6 @@ import rr
 import scene
 
 GET = b"get secret\r\n"
-EXTENSION = slice(rr.HEADER_BYTES, rr.HEADER_BYTES + rr.EXTENSION_BYTES)
 
 
 pytestmark = pytest.mark.usefixtures("serves_udp")
@@ -82,17 +81,16 @@ def test_replayed_to_another_address_of_the_server(target, aim, served):
 
 
 def asked(client, datagrams):
-    """Send them one by one; the kinds of what comes back, None for silence."""
-    kinds = []
+    """Send them one by one; all that comes back until nothing does."""
+    answers = []
     for datagram in datagrams:
         client.send(datagram)
-    # A request that is answered ends the wait: datagrams are answered in order by one worker.
     while True:
         try:
             client.sock.settimeout(0.15)
-            kinds.append(rr.Datagram(client.sock.recv(65536)))
+            answers.append(rr.Datagram(client.sock.recv(65536)))
         except (TimeoutError, BlockingIOError):
-            return kinds
+            return answers
 
 
 def test_each_bit_counts(target, served):

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -212,6 +213,13 @@ void event_sink_send(struct event_sink *sink, uint64_t now_ms)
         sink->from = sink->to = 0;
 }
 
+static bool same_file(int one, int other)
+{
+    struct stat a, b;
+    return one >= 0 && fstat(one, &a) == 0 && fstat(other, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
 void event_sink_reopen(struct event_sink *sink)
 {
     if (sink->kind != EVENT_SINK_FILE)
@@ -223,10 +231,12 @@ void event_sink_reopen(struct event_sink *sink)
                  sink->name, strerror(-rc));
         return;
     }
+    /* Half a line, for want of space, goes on where it was begun; elsewhere it begins anew. */
+    if (!same_file(sink->fd, fresh.fd))
+        sink->sent = 0;
     if (sink->fd >= 0)
         close(sink->fd);
     sink->fd = fresh.fd;
-    sink->sent = 0;
     sink->full = false;
     sink->retry_ms = 0;
 }

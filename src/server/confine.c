@@ -170,6 +170,8 @@ static const struct rule rules[] = {
     CALL_IS(fcntl, MAIN | READER, 1, F_GETFL),
     CALL_IS(fcntl, MAIN | READER, 1, F_SETFD),
     /* sinks of events */
+    CALL(fstat, APPENDER),
+    CALL_IF(newfstatat, APPENDER, 3, AT_EMPTY_PATH, AT_EMPTY_PATH),
     CALL(ppoll, EVENTS),
     CALL_IS(openat, APPENDER, 2, APPEND_FLAGS),
     CALL_IS(socket, DIALER, 0, AF_UNIX),

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -348,6 +349,35 @@ static void a_full_disk(void **state)
     event_sink_fini(sink);
 }
 
+/* A file that may not grow takes half a line. The name is opened again meanwhile, once as the same
+ * file, once as a new one. */
+static void half_a_line(void **state)
+{
+    struct fixture *fix = *state;
+    struct rlimit all, some;
+    struct event_sink *sink = open_sink(fix, "file", 0);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &all), 0);
+    some = all;
+    for (unsigned i = 0; i < 2; i++) {
+        some.rlim_cur = (rlim_t)lseek(sink->fd, 0, SEEK_END) + 15;
+        put(sink, 1);
+        put(sink, 2);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &some), 0);
+        event_sink_send(sink, 0);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &all), 0);
+        assert_int_equal(sink->sent, 4);
+        if (i == 1)
+            assert_int_equal(unlink(fix->path), 0);
+        event_sink_reopen(sink);
+        event_sink_send(sink, 0);
+        const int fd = open(fix->path, O_RDONLY | O_CLOEXEC);
+        expect(fd, i == 0 ? "{\"line\":1}\n{\"line\":2}\n" : "{\"line\":2}\n");
+        close(fd);
+    }
+    event_sink_fini(sink);
+}
+
 /* ── packets ──────────────────────────────────────────────────────────────────────────────── */
 
 static void packets(void **state)
@@ -435,6 +465,7 @@ int main(void)
         TEST(an_absent_reader),
         TEST(a_pipe),
         TEST(a_full_disk),
+        TEST(half_a_line),
         TEST(packets),
         TEST(syslog_lines),
         TEST(syslog_over_udp),

@@ -564,6 +564,14 @@ size_t gate_access_count(const struct gate_access *access)
     return access->count;
 }
 
+bool gate_access_allows(const struct gate_access *access)
+{
+    for (size_t i = 0; i < access->count; i++)
+        if (access->rules[i].allow)
+            return true;
+    return false;
+}
+
 static uint64_t hits_sum(const struct gate_access *access, size_t rule)
 {
     uint64_t sum = 0;

@@ -87,6 +87,8 @@ void gate_access_explain(const struct gate_access *access, unsigned listener,
                          char ret_text[GATE_RULE_TEXT_BYTES]);
 
 size_t gate_access_count(const struct gate_access *access);
+/* Is there a rule that allows anything? */
+bool gate_access_allows(const struct gate_access *access);
 
 /* Where a rule stands: the file's line, or which prefix of the option, from 1. */
 struct gate_place {

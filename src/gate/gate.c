@@ -508,6 +508,12 @@ size_t gate_rule_count(const struct gate *gate)
     return access != NULL ? gate_access_count(access) : 0;
 }
 
+bool gate_admits_nobody(const struct gate *gate)
+{
+    const struct gate_access *access = access_now(gate);
+    return access != NULL && !gate_access_allows(access);
+}
+
 /* `line 7` of the file, `allow 2`: the second prefix of -o allow. */
 static void place_format(struct gate_place place, char *dst, size_t cap)
 {

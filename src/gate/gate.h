@@ -127,6 +127,8 @@ uint16_t gate_listener_port(const struct gate *gate, unsigned listener);
 /* Number of users, and of rules for addresses. In the thread that reloads. */
 size_t gate_user_count(const struct gate *gate);
 size_t gate_rule_count(const struct gate *gate);
+/* Is there an access list, and no rule in it that allows anything? */
+bool gate_admits_nobody(const struct gate *gate);
 /* Is protected mode not switched off? */
 bool gate_is_protected(const struct gate *gate);
 /* Is there an access list, be it empty? */

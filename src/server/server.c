@@ -33,10 +33,10 @@ static void access_tell(const struct server *server)
     if (!gate_has_access(server->gate))
         return;
     const size_t count = gate_rule_count(server->gate);
-    if (count == 0)
-        log_line(LOG_ERROR, "warning: the access list has no rules, so no address may come in");
-    else
-        log_line(LOG_INFO, "rules of the access list: %zu", count);
+    if (gate_admits_nobody(server->gate))
+        log_line(LOG_ERROR, "warning: the access list has %s, so no address may come in",
+                 count == 0 ? "no rules" : "no rule that allows any");
+    log_line(LOG_INFO, "rules of the access list: %zu", count);
     gate_dead_each(server->gate, DEAD_MAX, dead_tell);
 }
 

@@ -471,6 +471,12 @@ def test_empty_list_is_told_of(tmp_path):
         assert listed.is_denied("127.0.0.1")
 
 
+def test_a_list_that_only_denies_is_told_of(tmp_path):
+    with Listed(tmp_path, "deny 10.0.0.0/8\n") as listed:
+        assert "has no rule that allows any, so no address" in listed.server.errors()
+        assert listed.is_denied("127.0.0.1")
+
+
 # ── protected mode ─────────────────────────────────────────────────────────────────────────────
 
 

@@ -9,6 +9,7 @@
 #define UNLIKELY(x)            __builtin_expect(!!(x), 0)
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 #define COLD                   __attribute__((cold, noinline)) /* out of the way of the usual */
+#define NOINLINE               __attribute__((noinline)) /* its registers and stack are its own */
 #define ALWAYS_INLINE          inline __attribute__((always_inline))
 #define COUNT_OF(array)        (sizeof(array) / sizeof((array)[0]))
 

@@ -130,7 +130,7 @@ void out_blob(struct out *out, const struct bytes *spans, size_t count,
     out->blob_bytes += bytes;
 }
 
-size_t out_iovecs(const struct out *out, struct iovec *iov, size_t max)
+static ALWAYS_INLINE size_t iovecs_of(const struct out *out, struct iovec *iov, size_t max)
 {
     size_t count = 0, at = out->sent, span = out->spans_sent, skip = out->span_bytes_sent;
     for (size_t i = out->blobs_sent; i < out->blob_count && count < max; i++) {
@@ -174,7 +174,7 @@ static uint64_t consume_blob(struct out *out, uint64_t bytes)
     return taken;
 }
 
-void out_consume(struct out *out, uint64_t bytes)
+static ALWAYS_INLINE void consume(struct out *out, uint64_t bytes)
 {
     while (out->blobs_sent < out->blob_count) {
         const size_t before = out->blobs[out->blobs_sent].at - out->sent;
@@ -189,4 +189,28 @@ void out_consume(struct out *out, uint64_t bytes)
             return;
     }
     out->sent += (size_t)bytes;
+}
+
+/* Senders call these once per batch and have them inlined, which takes that nobody else calls them:
+ * out_take() has copies of its own. */
+size_t out_iovecs(const struct out *out, struct iovec *iov, size_t max)
+{
+    return iovecs_of(out, iov, max);
+}
+
+void out_consume(struct out *out, uint64_t bytes)
+{
+    consume(out, bytes);
+}
+
+void out_take(struct out *out, uint8_t *dst, size_t len)
+{
+    struct iovec piece;
+    while (len > 0 && iovecs_of(out, &piece, 1) > 0) {
+        const size_t bytes = piece.iov_len < len ? piece.iov_len : len;
+        memcpy(dst, piece.iov_base, bytes);
+        consume(out, bytes);
+        dst += bytes;
+        len -= bytes;
+    }
 }

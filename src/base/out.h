@@ -100,3 +100,5 @@ static inline uint64_t out_bytes(const struct out *out)
 size_t out_iovecs(const struct out *out, struct iovec *iov, size_t max);
 /* The first `bytes` of these were sent; bytes <= out_bytes(). */
 void out_consume(struct out *out, uint64_t bytes);
+/* Copy the next `len` bytes to `dst` and take them off; len <= out_bytes(). */
+void out_take(struct out *out, uint8_t *dst, size_t len);

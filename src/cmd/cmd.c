@@ -16,10 +16,8 @@ static enum cmd_rc (*const handlers[PROTO_CMD_ALL_COUNT])(struct cmd_ctx *,
 #include "tbl/opcodes.def"
 };
 
-enum cmd_rc cmd_run(struct cmd_ctx *ctx, struct proto_request *req)
+static COLD enum cmd_rc refuse(struct cmd_ctx *ctx, const struct proto_request *req)
 {
-    if (LIKELY(req->error == NULL))
-        return handlers[req->cmd](ctx, req);
     if (proto_is_binary(req)) {
         proto_binary_reply(ctx->out, req, (enum proto_status)req->binary.status, bytes_of(NULL, 0));
     } else if (!req->noreply) {
@@ -27,6 +25,11 @@ enum cmd_rc cmd_run(struct cmd_ctx *ctx, struct proto_request *req)
         out_put_str(ctx->out, "\r\n");
     }
     return CMD_OK;
+}
+
+enum cmd_rc cmd_run(struct cmd_ctx *ctx, struct proto_request *req)
+{
+    return LIKELY(req->error == NULL) ? handlers[req->cmd](ctx, req) : refuse(ctx, req);
 }
 
 /* ── batches ──────────────────────────────────────────────────────────────────────────────── */

@@ -4,7 +4,7 @@
  *                          ▼                                                │
  *     NET_MORE ─► receive ─► run batches ─► send ─► all taken? ─────────────┤
  *     NET_FILL ─► receive_value (straight into the store)                   ├─► NET_MORE, NET_FILL
- *     NET_PAUSE ─► pause.c, then run again                         ├─► NET_PAUSE
+ *     NET_PAUSE ─► pause.c, then run batches                                ├─► NET_PAUSE
  *     NET_HOLD ─► run_held (input is dropped)                               ├─► NET_HOLD
  *                                            └─► no: the rest is `pending`, └─► NET_CLOSE: close
  *                                                nothing else happens until EPOLLOUT
@@ -398,7 +398,8 @@ static uint32_t run_input(struct net_worker *worker, struct net_conn *conn, uint
         conn->want = (uint8_t)config->ops->run(worker->arg, &conn->session, &io);
         conn->in_at += (uint32_t)io.used;
         reason = io.reason;
-        worker->pause_ms = io.pause_ms;
+        if (UNLIKELY(conn->want == NET_PAUSE))
+            worker->pause_ms = io.pause_ms;
         done += io.requests;
         if (conn->in_at == conn->in_end && conn->want <= NET_YIELD)
             conn->want = NET_MORE;

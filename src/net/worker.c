@@ -95,7 +95,7 @@ static void serve_ready(struct net_worker *worker)
 
 /* Somebody may have something for those who only listen. Behind the turn's events, for one of these
  * may be of a connection that we close. Backwards, as that is replaced by the last. */
-static void serve_held(struct net_worker *worker)
+static NOINLINE void serve_held(struct net_worker *worker)
 {
     worker->woken = false;
     for (size_t i = worker->held_count; i > 0; i--) {
@@ -105,7 +105,7 @@ static void serve_held(struct net_worker *worker)
     }
 }
 
-static void serve_no_conn(struct net_worker *worker, uint64_t event)
+static NOINLINE void serve_no_conn(struct net_worker *worker, uint64_t event)
 {
     if (event != NET_EVENT_WAKE) {
         net_udp_serve(worker, &worker->udp[event / 2]);
@@ -191,7 +191,7 @@ static void sweep(struct net_worker *worker)
 
 /* Close who may not stay, a bounded number of looks per turn. Who is in the ready list is about to
  * be served, and ops.run sees to it. */
-static void review(struct net_worker *worker)
+static NOINLINE void review(struct net_worker *worker)
 {
     const struct net_ops *ops = worker->net->config.ops;
     for (unsigned i = 0; i < REVIEWS_PER_TURN && worker->review_left > 0; i++) {

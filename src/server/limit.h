@@ -17,10 +17,11 @@
 
 #include "server/session.h"
 
-/* May this limited connection run a batch now? Returns false when it has to wait io->pause_ms. */
-MUST_USE bool limit_begin(struct session_worker *worker, struct net_io *io);
-/* It has been run; `answer_bytes` were waiting to be sent before it. */
-void limit_end(struct session_worker *worker, const struct net_io *io, uint64_t answer_bytes);
+/* May this limited connection run a batch now? Returns false when it has to wait io->pause_ms;
+ * never when something is `under_way`. */
+MUST_USE bool limit_begin(struct session_worker *worker, struct net_io *io, bool under_way);
+/* It has been run. */
+void limit_end(struct session_worker *worker, const struct net_io *io);
 
 /* May this client try a password? */
 MUST_USE bool limit_login(struct session_worker *worker, const struct net_io *io);

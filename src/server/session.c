@@ -78,7 +78,8 @@ static ALWAYS_INLINE enum parsed parse(uint32_t note, struct bytes in, struct pr
     return PARSED;
 }
 
-static enum net_rc batch_run(struct session_worker *worker, void **self, struct net_io *io)
+static ALWAYS_INLINE enum net_rc batch_run(struct session_worker *worker, void **self,
+                                           struct net_io *io)
 {
     struct cmd_ctx *cmd = &worker->cmd;
     struct proto_request *batch = worker->batch;
@@ -140,18 +141,6 @@ static enum net_rc batch_run(struct session_worker *worker, void **self, struct 
     return NET_CLOSE;
 }
 
-/* The same for a connection that may have only so much. */
-static enum net_rc limited_run(struct session_worker *worker, void **self, struct net_io *io)
-{
-    if (*self == NULL && !limit_begin(worker, io))
-        return NET_PAUSE;
-    worker->upload_bytes = 0;
-    const uint64_t answer_bytes = out_bytes(io->out);
-    const enum net_rc rc = batch_run(worker, self, io);
-    limit_end(worker, io, answer_bytes);
-    return rc;
-}
-
 enum net_rc session_run(void *arg, void **self, struct net_io *io)
 {
     struct session_worker *worker = arg;
@@ -163,6 +152,11 @@ enum net_rc session_run(void *arg, void **self, struct net_io *io)
         if (rc != NET_AGAIN)
             return rc;
     }
-    return UNLIKELY(*io->note & PASS_LIMITED) ? limited_run(worker, self, io)
-                                              : batch_run(worker, self, io);
+    const bool limited = (*io->note & PASS_LIMITED) != 0;
+    if (UNLIKELY(limited) && !limit_begin(worker, io, *self != NULL))
+        return NET_PAUSE;
+    const enum net_rc rc = batch_run(worker, self, io);
+    if (UNLIKELY(limited))
+        limit_end(worker, io);
+    return rc;
 }

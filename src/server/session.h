@@ -35,10 +35,12 @@ struct session_worker {
     struct net *const *net;     /* knows the listeners, and wakes this worker */
     enum opt_protocol protocol; /* of listeners that do not say */
     unsigned index;
-    struct gate *gate;             /* who may do what */
-    struct gate_limiter *limiter;  /* how much */
-    struct udp_worker *udp;        /* what datagrams need; NULL without -U */
+    struct gate *gate;            /* who may do what */
+    struct gate_limiter *limiter; /* how much */
+    struct udp_worker *udp;       /* what datagrams need; NULL without -U */
+    /* Of a limited connection: */
     uint64_t upload_bytes;         /* still to come of a value that began in this batch */
+    uint64_t answer_bytes;         /* waited to be sent before it */
     bool login_over;               /* this attempt is one too many */
     bool login_required;           /* gate_login_required() */
     uint32_t generation;           /* gate_generation(), as of this loop turn */

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/uio.h>
 
 #include "base/clock.h"
 #include "gate/gate.h"
@@ -158,19 +157,6 @@ static void judge(const struct passing *p)
 
 /* ── answers ──────────────────────────────────────────────────────────────────────────────── */
 
-/* Take the next `len` bytes off the answer. */
-static void answer_take(struct out *answer, uint8_t *dst, size_t len)
-{
-    struct iovec piece;
-    while (len > 0 && out_iovecs(answer, &piece, 1) > 0) {
-        const size_t bytes = piece.iov_len < len ? piece.iov_len : len;
-        memcpy(dst, piece.iov_base, bytes);
-        out_consume(answer, bytes);
-        dst += bytes;
-        len -= bytes;
-    }
-}
-
 static size_t smaller(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -201,7 +187,7 @@ static void answer_send(const struct passing *p, bool renew)
         frame.sequence = (uint16_t)i;
         dst = proto_udp_write(dst, &frame);
         const size_t part = smaller(left, (size_t)(end - dst));
-        answer_take(answer, dst, part);
+        out_take(answer, dst, part);
         dst += part;
         left -= part;
         frame.kind = PROTO_UDP_LEGACY;

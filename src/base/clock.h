@@ -6,7 +6,7 @@
  * of the stop. Wall time for absolute exptimes is (cache
  * time + clock_wall_offset_s()).
  *
- * Includes: base.  Included by: cmd, net, server (store gets `now_s` as an argument).
+ * Includes: base.  Included by: event, cmd, net, server, cli (store gets `now_s` as an argument).
  * Threads:  any.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once

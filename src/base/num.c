@@ -62,11 +62,3 @@ size_t num_format_u64(uint8_t *dst, uint64_t value)
         dst[0] = (uint8_t)('0' + value);
     return digits;
 }
-
-size_t num_format_i64(uint8_t *dst, int64_t value)
-{
-    if (value >= 0)
-        return num_format_u64(dst, (uint64_t)value);
-    dst[0] = '-';
-    return 1 + num_format_u64(dst + 1, 0 - (uint64_t)value);
-}

@@ -18,7 +18,5 @@ MUST_USE bool num_parse_i64(struct bytes text, int64_t *ret_value);
 /* Write `value` in decimal to `dst` (room for NUM_U64_DIGITS_MAX bytes, no NUL).
  * Returns the number of digits. */
 size_t num_format_u64(uint8_t *dst, uint64_t value);
-/* The same for negative numbers; room for NUM_U64_DIGITS_MAX + 1 bytes. */
-size_t num_format_i64(uint8_t *dst, int64_t value);
 /* Decimal digits of `value`, 1..20. */
 size_t num_digits_u64(uint64_t value);

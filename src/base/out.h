@@ -10,7 +10,7 @@
  * Sending: out_iovecs() shows what waits, out_consume() tells what the socket took; a blob is
  * released with its last byte. Nothing is appended to an `out` that is partly sent.
  *
- * Includes: base.  Included by: proto, cmd, net, server.
+ * Includes: base.  Included by: stat, logger, proto, gate, cmd, net, server.
  * Threads:  one owner at a time.
  * Memory:   grows by doubling; out_reset() keeps up to OUT_BYTES_KEPT of it, out_fini() frees it.
  * SPDX-License-Identifier: BSD-3-Clause */

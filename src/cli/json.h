@@ -1,6 +1,6 @@
 /* cli/json.h — pieces of JSON on a stream.
  *
- * Includes: base.  Included by: cli and its tests.
+ * Includes: base, proto.  Included by: cli and its tests.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 

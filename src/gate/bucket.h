@@ -5,7 +5,7 @@
  * millisecond, and a source that was quiet needs no upkeep. Ticks are 48 bits, 198 days, and
  * compared modulo that; what lies further ahead than a level can, lies behind.
  *
- * Includes: base.  Included by: gate, server.  Pure: no memory, no clock; the kernel side may share
+ * Includes: base.  Included by: gate.  Pure: no memory, no clock; the kernel side may share
  * it.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once

@@ -15,7 +15,7 @@
  *
  * What is refused writes nothing: a source over its limit costs two reads.
  *
- * Includes: base.  Included by: gate, server.
+ * Includes: base.  Included by: gate.
  * Threads:  any number, no locks: a new cell is stored by compare-and-swap. Who has lost
  *           GATE_LEDGER_TRIES races is let through: each of them is a charge of another thread, so
  *           at most one in GATE_LEDGER_TRIES + 1 goes uncharged, while refusing would punish a

@@ -29,7 +29,7 @@
  * What a right login has proven is remembered for a while (struct gate_memory), so that a pool of
  * connections costs the iterations once per thread.
  *
- * Includes: base, gate.  Included by: gate.  Pure: no file, no log.
+ * Includes: base, gate.  Included by: gate, cli.  Pure: no file, no log.
  * Threads:  one while it is filled; any number once it is sealed, each with its own gate_memory.
  * Memory:   about 170 bytes per line, 24 per plain one, 64 per user and his name and prefixes;
  *           overwritten before it is freed. Nothing else of the text is kept.

@@ -3,7 +3,7 @@
  * Every option is one row of tbl/options.def; this struct, the parser, the range checks, the error
  * texts and the help are made from the rows.
  *
- * Includes: base.  Included by: stat, cmd, server.
+ * Includes: base.  Included by: stat, gate, cmd, server.
  * Threads:  filled once at the start, read by all afterwards.
  * Memory:   opt_init() and opt_parse() keep their own copies of texts; opt_fini() frees them.
  * I/O:      none, but for opt_report() and opt_print_help().

@@ -1,6 +1,6 @@
 /* proto/base64.h — base64 of RFC 4648 with padding, for binary keys of meta commands.
  *
- * Includes: base.  Included by: proto, cmd.  Pure.
+ * Includes: base.  Included by: proto, gate, cli.  Pure.
  * Spec:     RFC 4648 section 4; reading is as lenient as memcached's: foreign bytes are
  *           skipped, and what follows the padding is not looked at (observed 1.6.18).
  * SPDX-License-Identifier: BSD-3-Clause */

@@ -9,7 +9,7 @@
  *
  * All numbers are big-endian; the body's length is that of extras, key and value together.
  *
- * Includes: base, proto/request.h, tbl/opcodes.def, tbl/statuses.def.  Included by: cmd, server.
+ * Includes: base, proto/request.h, tbl/opcodes.def, tbl/statuses.def.  Included by: gate, cmd, server.
  *           Pure: no socket, no store, no clock.
  * Threads:  any.
  * Memory:   none of its own; the request points into the input.

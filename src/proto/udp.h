@@ -8,7 +8,7 @@
  *
  * All numbers are big-endian. `kind` is memcached's reserved field; kind 0 has no extension.
  *
- * Includes: base.  Included by: gate, net, server, cli.  Pure: no socket, no clock.
+ * Includes: base.  Included by: gate, server, cli.  Pure: no socket, no clock.
  * Threads:  any.
  * Memory:   a parsed datagram's payload points into the input.
  * Spec:     docs/udp-rr.md; memcached 1.6.45, section "UDP".

@@ -4,7 +4,7 @@
  *     listening on tcp:10.0.0.5:11211   TLS    everywhere    login    by user
  *     listening on udp:10.0.0.5:11211   rr     3 rules       anybody  reads, by rule
  *
- * Includes: base, net.  Included by: server.  Pure, but for server_glance() in server.h.
+ * Includes: base, gate, net.  Included by: server.  Pure, but for server_glance() in server.h.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 

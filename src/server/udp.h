@@ -7,7 +7,7 @@
  * sessions: a datagram has what it brings, and who sent it has proved his address with a cookie, or
  * is somebody whom the policy names, or gets no more than a challenge.
  *
- * Includes: cmd, gate, net, opt.  Included by: server.
+ * Includes: base, cmd, gate, net, opt, proto.  Included by: server.
  * Threads:  a batch belongs to its worker; `struct udp` is made by the main thread before the
  *           workers run, and what changes later is shared safely (keys, vouchers).
  * Memory:   an answer of up to -o udp_answer_max, and a batch of them, per worker.

@@ -3,7 +3,7 @@
  * A worker is online in the store from the return of epoll_wait to the next time that it may
  * block, and passes a quiescent point per loop turn.
  *
- * Includes: cmd, net, store.  Included by: server.
+ * Includes: base, cmd, gate, net, store.  Included by: server.
  * Threads:  set up and torn down by the main thread while no worker runs.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once

@@ -1,6 +1,7 @@
 /* test_cli.c — the operator's program: its arguments, its parsers of what servers send, JSON.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "support/cm.h"
+#include "support/exact.h"
 
 #include <stdlib.h>
 
@@ -10,20 +11,6 @@
 #include "cli/reply.h"
 #include "cli/version.h"
 #include "cli/where.h"
-
-/* A copy of exactly this size: a read of one byte too many is seen by ASan. */
-static struct bytes exact(const void *data, size_t len)
-{
-    uint8_t *copy = malloc(len == 0 ? 1 : len);
-    assert_non_null(copy);
-    memcpy(copy, data, len);
-    return bytes_of(len == 0 ? copy + 1 : copy, len);
-}
-
-static void exact_free(struct bytes bytes)
-{
-    free((void *)(uintptr_t)(bytes.len == 0 ? bytes.ptr - 1 : bytes.ptr));
-}
 
 /* ── answers by text ──────────────────────────────────────────────────────────────────────── */
 

@@ -1,6 +1,7 @@
 /* test_gate.c — digests, files of users, what clients send in order to log in, reloads.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "support/cm.h"
+#include "support/exact.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,21 +13,6 @@
 #include "gate/users.h"
 
 static const struct gate_digest KEY = {.lo = 0x0706050403020100, .hi = 0x0f0e0d0c0b0a0908};
-
-/* A copy of exactly this size: a read of one byte too many is seen by ASan. */
-static struct bytes exact(const void *ptr, size_t len)
-{
-    uint8_t *copy = malloc(len > 0 ? len : 1);
-    assert_non_null(copy);
-    if (len > 0)
-        memcpy(copy, ptr, len);
-    return bytes_of(copy, len);
-}
-
-static void exact_free(struct bytes bytes)
-{
-    free((void *)(uintptr_t)bytes.ptr);
-}
 
 /* ── digests ──────────────────────────────────────────────────────────────────────────────── */
 

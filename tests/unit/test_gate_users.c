@@ -1,6 +1,7 @@
 /* test_gate_users.c — hashed users: lines, rights, the arithmetic of SCRAM-SHA-256, its messages.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "support/cm.h"
+#include "support/exact.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
@@ -27,21 +28,6 @@ static const struct gate_digest KEY = {.lo = 0x0706050403020100, .hi = 0x0f0e0d0
 #define SIGNATURE    "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
 
 static uint64_t seed;
-
-/* A copy of exactly this size: a read of one byte too many is seen by ASan. */
-static struct bytes exact(const void *ptr, size_t len)
-{
-    uint8_t *copy = malloc(len > 0 ? len : 1);
-    assert_non_null(copy);
-    if (len > 0)
-        memcpy(copy, ptr, len);
-    return bytes_of(copy, len);
-}
-
-static void exact_free(struct bytes bytes)
-{
-    free((void *)(uintptr_t)bytes.ptr);
-}
 
 /* ── arithmetic ───────────────────────────────────────────────────────────────────────────── */
 

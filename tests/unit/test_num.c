@@ -89,34 +89,30 @@ static void parse_i64(void **state)
     }
 }
 
-static void format_one(int64_t value)
+static void format_one(uint64_t value)
 {
     char want[32];
     uint8_t got[NUM_U64_DIGITS_MAX + 2];
     memset(got, '?', sizeof(got));
-    size_t len = num_format_i64(got, value);
-    assert_int_equal(len, snprintf(want, sizeof(want), "%lld", (long long)value));
-    assert_memory_equal(got, want, len);
-    assert_int_equal(got[len], '?');
-    len = num_format_u64(got, (uint64_t)value);
+    const size_t len = num_format_u64(got, value);
     assert_int_equal(len, snprintf(want, sizeof(want), "%llu", (unsigned long long)value));
     assert_memory_equal(got, want, len);
-    assert_int_equal(num_digits_u64((uint64_t)value), len);
+    assert_int_equal(got[len], '?');
+    assert_int_equal(num_digits_u64(value), len);
 }
 
 /* Every number of digits, at its edges. */
 static void format(void **state)
 {
     (void)state;
-    for (int64_t value = 0; value < 2000; value++)
+    for (uint64_t value = 0; value < 2000; value++)
         format_one(value);
     for (uint64_t power = 10; power < UINT64_MAX / 10; power *= 10)
         for (uint64_t delta = 0; delta < 3; delta++)
-            format_one((int64_t)(power + delta - 1));
+            format_one(power + delta - 1);
     format_one(INT64_MAX);
-    format_one(INT64_MIN);
-    format_one(-1);
-    format_one((int64_t)10000000000000000000u);
+    format_one(UINT64_MAX);
+    format_one(10000000000000000000u);
 }
 
 int main(void)

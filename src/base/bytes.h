@@ -48,3 +48,13 @@ static inline struct bytes bytes_skip(struct bytes bytes, size_t count)
 {
     return bytes_of(bytes.ptr + count, bytes.len - count);
 }
+
+/* Cut the first line off `rest`, which is not empty. Returns it without its end, LF or CR LF. */
+static inline struct bytes bytes_line_take(struct bytes *rest)
+{
+    const uint8_t *lf = memchr(rest->ptr, '\n', rest->len);
+    const size_t len = lf != NULL ? (size_t)(lf - rest->ptr) : rest->len;
+    const struct bytes line = bytes_of(rest->ptr, len);
+    *rest = bytes_skip(*rest, lf != NULL ? len + 1 : len);
+    return len > 0 && line.ptr[len - 1] == '\r' ? bytes_of(line.ptr, len - 1) : line;
+}

@@ -66,11 +66,7 @@ static bool entry_find(struct bytes text, struct bytes name, struct gate_entry *
 {
     bool found = false;
     for (size_t number = 1; text.len > 0; number++) {
-        const uint8_t *lf = memchr(text.ptr, '\n', text.len);
-        struct bytes line = bytes_of(text.ptr, lf == NULL ? text.len : (size_t)(lf - text.ptr));
-        text = bytes_skip(text, line.len + (lf != NULL));
-        if (line.len > 0 && line.ptr[line.len - 1] == '\r')
-            line.len--;
+        const struct bytes line = bytes_line_take(&text);
         struct gate_entry entry;
         const char *what = gate_entry_parse(line, &entry);
         if (what != NULL && fault->what == NULL)

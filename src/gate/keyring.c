@@ -37,18 +37,6 @@ static const char *key_parse(struct bytes line, struct gate_cookie_key *ret_key)
     return good ? NULL : "has a line that is not 32 hex digits";
 }
 
-/* Cut a line off the front of `rest`, without its end. */
-static struct bytes line_take(struct bytes *rest)
-{
-    const uint8_t *end = memchr(rest->ptr, '\n', rest->len);
-    const size_t len = end != NULL ? (size_t)(end - rest->ptr) : rest->len;
-    struct bytes line = bytes_of(rest->ptr, len);
-    *rest = bytes_skip(*rest, end != NULL ? len + 1 : len);
-    if (line.len > 0 && line.ptr[line.len - 1] == '\r')
-        line.len--;
-    return line;
-}
-
 static bool same(const struct gate_cookie_key *a, const struct gate_cookie_key *b)
 {
     return ((a->word[0] ^ b->word[0]) | (a->word[1] ^ b->word[1])) == 0;
@@ -58,7 +46,7 @@ static const char *keys_parse(struct bytes rest, struct gate_cookie_key keys[KEY
 {
     size_t count = 0;
     while (rest.len > 0) {
-        const struct bytes line = line_take(&rest);
+        const struct bytes line = bytes_line_take(&rest);
         if (line.len == 0 || line.ptr[0] == '#')
             continue;
         if (count == KEYS_MAX)

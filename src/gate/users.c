@@ -168,11 +168,7 @@ static bool line_keep(struct gate_users *users, const struct gate_entry *entry, 
 int gate_users_add(struct gate_users *users, struct bytes text, struct gate_fault *ret_fault)
 {
     for (size_t number = 1; text.len > 0; number++) {
-        const uint8_t *lf = memchr(text.ptr, '\n', text.len);
-        struct bytes line = bytes_of(text.ptr, lf == NULL ? text.len : (size_t)(lf - text.ptr));
-        text = bytes_skip(text, line.len + (lf != NULL));
-        if (line.len > 0 && line.ptr[line.len - 1] == '\r')
-            line.len--;
+        const struct bytes line = bytes_line_take(&text);
         struct gate_entry entry;
         const char *what = gate_entry_parse(line, &entry);
         if (what == NULL && users->line_count == GATE_LINES_MAX)

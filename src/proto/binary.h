@@ -9,8 +9,8 @@
  *
  * All numbers are big-endian; the body's length is that of extras, key and value together.
  *
- * Includes: base, proto/request.h, tbl/opcodes.def, tbl/statuses.def.  Included by: gate, cmd, server.
- *           Pure: no socket, no store, no clock.
+ * Includes: base, proto/request.h, tbl/opcodes.def, tbl/statuses.def.
+ * Included by: gate, cmd, server.  Pure: no socket, no store, no clock.
  * Threads:  any.
  * Memory:   none of its own; the request points into the input.
  * Spec:     memcached 1.6.45, section "Binary protocol"; memcached protocol_binary.txt.

@@ -1,6 +1,7 @@
 /* proto/text.h — parser of the text protocol, classic and meta: a line in, a request out.
  *
- * Includes: base, proto/request.h.  Included by: gate, server.  Pure: no socket, no store, no clock.
+ * Includes: base, proto/request.h.  Included by: gate, server.
+ *           Pure: no socket, no store, no clock.
  * Threads:  any.
  * Memory:   none of its own; the request points into the input.
  * Spec:     memcached doc/protocol.txt; lines end in LF or CR LF; the space is the only separator.

@@ -140,6 +140,11 @@ static void stats_udp(void *arg, struct out *out)
     struct server *server = arg;
     uint64_t sum[STAT_ID_COUNT];
     stat_registry_sum(server->stats, sum);
+    if (server->udp != NULL) { /* first what is set, as the groups of access and limits have it */
+        out_printf(out, "STAT udp_policy %s\r\n", server->opts->udp_policy);
+        out_printf(out, "STAT udp_writes %s\r\n", server->opts->udp_writes ? "yes" : "no");
+        out_printf(out, "STAT udp_answer_max %zu\r\n", (size_t)server->opts->udp_answer_max_bytes);
+    }
     stat_print_udp(out, sum);
 }
 

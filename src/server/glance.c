@@ -9,22 +9,28 @@
 #include "gate/gate.h"
 #include "server/server.h"
 
-enum { WHERE_BYTES = 48, WHERE_COLUMNS = 29, WHO_COLUMNS = 21 };
+enum { WHERE_BYTES = 48, HOW_COLUMNS_MAX = 60, WHERE_COLUMNS = 29, WHO_COLUMNS = 21 };
 
 static bool is_certified(const struct glance *glance)
 {
     return glance->tls == NET_TLS_CLIENT_CERT;
 }
 
-static bool is_protected(const struct glance *glance)
+/* Nothing says who may come in, and others than this machine can reach it. */
+static bool is_unguarded(const struct glance *glance)
 {
-    return glance->protect && !glance->login && !glance->list && !is_certified(glance);
+    return !glance->local && !ip_is_loopback(&glance->ip) && !glance->list && !glance->login &&
+           !is_certified(glance);
 }
 
 bool glance_is_open(const struct glance *glance)
 {
-    return !glance->local && !ip_is_loopback(&glance->ip) && !glance->list && !glance->login &&
-           !is_certified(glance) && !is_protected(glance);
+    return is_unguarded(glance) && !glance->protect;
+}
+
+bool glance_is_protected(const struct glance *glance)
+{
+    return is_unguarded(glance) && glance->protect;
 }
 
 static const char *how(const struct glance *glance)
@@ -45,7 +51,7 @@ static void where_format(const struct glance *glance, char ret_text[WHERE_BYTES]
                        glance->rules == 1 ? "" : "s");
     else if (ip_is_loopback(&glance->ip))
         (void)snprintf(ret_text, WHERE_BYTES, "this machine");
-    else if (is_protected(glance))
+    else if (glance_is_protected(glance))
         (void)snprintf(ret_text, WHERE_BYTES, "this machine (protected mode)");
     else
         (void)snprintf(ret_text, WHERE_BYTES, "everywhere");
@@ -69,12 +75,22 @@ static const char *what(const struct glance *glance)
     return glance->list ? "by rule" : glance->login ? "by user" : "all commands";
 }
 
-void glance_format(const struct glance *glance, int width, char ret_text[GLANCE_BYTES])
+void glance_columns_fit(struct glance_columns *columns, const struct glance *glance)
+{
+    const int address = (int)strlen(glance->address);
+    const int protection = (int)strnlen(how(glance), HOW_COLUMNS_MAX);
+    columns->address = address > columns->address ? address : columns->address;
+    columns->how = protection > columns->how ? protection : columns->how;
+}
+
+void glance_format(const struct glance *glance, const struct glance_columns *columns,
+                   char ret_text[GLANCE_BYTES])
 {
     char where[WHERE_BYTES];
     where_format(glance, where);
-    (void)snprintf(ret_text, GLANCE_BYTES, "%-*s  %-5.60s  %-*s  %-*s  %s", width, glance->address,
-                   how(glance), WHERE_COLUMNS, where, WHO_COLUMNS, who(glance), what(glance));
+    (void)snprintf(ret_text, GLANCE_BYTES, "%-*s  %-*.*s  %-*s  %-*s  %s", columns->address,
+                   glance->address, columns->how, HOW_COLUMNS_MAX, how(glance), WHERE_COLUMNS,
+                   where, WHO_COLUMNS, who(glance), what(glance));
 }
 
 /* ── of the running server ────────────────────────────────────────────────────────────────── */
@@ -116,13 +132,17 @@ void server_glance(const struct server *server)
     /* A person in front of a terminal is told without asking. */
     const enum log_level level = isatty(STDERR_FILENO) ? LOG_ERROR : LOG_INFO;
     struct net_listener_info info;
-    int width = 0;
-    for (size_t i = 0; net_listener_get(server->net, i, &info); i++)
-        width = (int)strlen(info.address) > width ? (int)strlen(info.address) : width;
+    struct glance_columns columns = {0};
+    bool is_protected = false;
+    for (size_t i = 0; net_listener_get(server->net, i, &info); i++) {
+        const struct glance glance = glance_of(server, &info);
+        glance_columns_fit(&columns, &glance);
+        is_protected = is_protected || glance_is_protected(&glance);
+    }
     for (size_t i = 0; net_listener_get(server->net, i, &info); i++) {
         const struct glance glance = glance_of(server, &info);
         char text[GLANCE_BYTES];
-        glance_format(&glance, width, text);
+        glance_format(&glance, &columns, text);
         log_line(level, "listening on %s", text);
     }
     for (size_t i = 0; net_listener_get(server->net, i, &info); i++) {
@@ -130,4 +150,10 @@ void server_glance(const struct server *server)
         if (glance_is_open(&glance))
             open_warn(server, &info);
     }
+    /* Who gives an address by -l expects others to come. */
+    if (is_protected)
+        log_line(LOG_ERROR,
+                 "note: protected mode refuses clients of other machines; to serve them, give "
+                 "logins (-Y FILE), an access list (--access-file=FILE, --allow=CIDR), or "
+                 "--protected-mode=no");
 }

@@ -29,7 +29,18 @@ struct glance {
     bool udp_writes;        /* likewise */
 };
 
-/* The row, without the words "listening on"; addresses take `width` columns. */
-void glance_format(const struct glance *glance, int width, char ret_text[GLANCE_BYTES]);
+/* Widths of the columns that differ from server to server; begin with {0}. */
+struct glance_columns {
+    int address;
+    int how; /* protection, or the policy of UDP */
+};
+
+/* Make the columns as wide as this row needs. */
+void glance_columns_fit(struct glance_columns *columns, const struct glance *glance);
+/* The row, without the words "listening on". */
+void glance_format(const struct glance *glance, const struct glance_columns *columns,
+                   char ret_text[GLANCE_BYTES]);
 /* Is it open to everybody who can reach it, and to more than this machine? */
 bool glance_is_open(const struct glance *glance);
+/* Can others than this machine reach it, but protected mode refuses them? */
+bool glance_is_protected(const struct glance *glance);

@@ -86,7 +86,7 @@ static int limits_init(struct server *server, char *error)
     if (rc == 0)
         server->listener_limiter =
             gate_limiter_of(server->limits, workers, server->listener_events);
-    return rc;
+    return rc == -EINVAL ? -EKEYREJECTED : rc;
 }
 
 static int workers_init(struct server *server)
@@ -343,7 +343,9 @@ void server_reload(struct server *server)
     char udp_error[UDP_ERROR_BYTES];
     if (server->udp != NULL && server->opts->udp_keys != NULL) {
         const bool keys = udp_reload(server->udp, udp_error) == 0;
-        if (!keys)
+        if (keys)
+            log_line(LOG_INFO, "read the keys of -o udp_keys again");
+        else
             log_line(LOG_ERROR, "the keys of -o udp_keys stay as they were: %s", udp_error);
         reload_note(server, keys, "udp keys");
     }

@@ -580,6 +580,8 @@ def glance(*args, listen="127.0.0.1", **more):
         lines = server.errors().splitlines()
     rows = [re.sub(r"  +", "|", line.split("listening on ")[1]).split("|", 1)[1]
             for line in lines if "listening on" in line]
+    protected = any("(protected mode)" in row for row in rows)
+    assert sum("note: protected mode refuses clients" in line for line in lines) == protected
     return rows, [line for line in lines if "is open to everybody" in line]
 
 

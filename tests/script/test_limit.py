@@ -316,7 +316,7 @@ def test_stats_reset_counts_anew():
 def test_bad_values_are_named(option, words):
     with pytest.raises(AssertionError, match="server ended") as error:
         harness.Server("-o", option)
-    assert words in str(error.value)
+    assert words in str(error.value) and "ended with 1:" in str(error.value)
 
 
 def told(server):

@@ -65,7 +65,8 @@ def udp(server):
 
 def counted(server):
     with server.connect() as conn:
-        return {name: int(value) for name, value in conn.stats(b"udp").items()}
+        return {name: int(value) for name, value in conn.stats(b"udp").items()
+                if not name.startswith("udp_")}
 
 
 @contextlib.contextmanager
@@ -82,6 +83,16 @@ def drops(server, udp, *datagrams):
         for data in datagrams:
             udp.send(data)
     assert udp.silent()
+
+
+def test_stats_show_what_is_set():
+    with harness.Server("-U", "-1", "-o", "udp_policy=rr+miss,udp_writes,udp_answer_max=2k",
+                        listen="127.0.0.1") as server, server.connect() as conn:
+        rows = conn.stats(b"udp")
+    assert (rows["udp_policy"], rows["udp_writes"], rows["udp_answer_max"]) == \
+        ("rr+miss", "yes", "2048")
+    with harness.Server(listen="127.0.0.1") as server, server.connect() as conn:
+        assert "udp_policy" not in conn.stats(b"udp")
 
 
 # ── proven clients ─────────────────────────────────────────────────────────────────────────────

@@ -83,10 +83,11 @@ static void every_row(void **state)
         char got[GLANCE_BYTES], want[GLANCE_BYTES];
         struct glance glance = rows[i].glance;
         glance.address = "tcp:1.2.3.4:5";
-        glance_format(&glance, 15, got);
+        glance_format(&glance, &(struct glance_columns){.address = 15, .how = 5}, got);
         (void)snprintf(want, sizeof(want), "tcp:1.2.3.4:5    %s", rows[i].row);
         assert_string_equal(got, want);
         assert_int_equal(glance_is_open(&glance), rows[i].open);
+        assert_int_equal(glance_is_protected(&glance), strstr(rows[i].row, PROTECTED) != NULL);
     }
 }
 
@@ -97,8 +98,34 @@ static void long_addresses(void **state)
     memset(address, 'x', sizeof(address) - 1);
     address[sizeof(address) - 1] = '\0';
     const struct glance glance = {.address = address, .local = true, .unix_mask = 0777};
-    glance_format(&glance, sizeof(address) - 1, got);
+    struct glance_columns columns = {0};
+    glance_columns_fit(&columns, &glance);
+    glance_format(&glance, &columns, got);
     assert_non_null(strstr(got, "all commands"));
+}
+
+/* Columns are as wide as the widest of their rows, whatever policy UDP has. */
+static void columns(void **state)
+{
+    (void)state;
+    char policy[200], got[GLANCE_BYTES];
+    memset(policy, 'p', sizeof(policy) - 1);
+    policy[sizeof(policy) - 1] = '\0';
+    const struct glance plain = {.address = "tcp:1.2.3.4:5", .ip = loop4};
+    struct glance datagrams = {
+        .address = "udp6:[::1]:5", .ip = loop6, .datagrams = true, .udp_policy = "rr+miss"};
+    struct glance_columns columns = {0};
+    glance_columns_fit(&columns, &plain);
+    glance_columns_fit(&columns, &datagrams);
+    glance_format(&plain, &columns, got);
+    assert_non_null(strstr(got, "tcp:1.2.3.4:5  plain    this machine "));
+    glance_format(&datagrams, &columns, got);
+    assert_non_null(strstr(got, "udp6:[::1]:5   rr+miss  this machine "));
+    datagrams.udp_policy = policy;
+    glance_columns_fit(&columns, &datagrams);
+    assert_int_equal(columns.how, 60);
+    glance_format(&datagrams, &columns, got);
+    assert_non_null(strstr(got, "reads"));
 }
 
 int main(void)
@@ -106,6 +133,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row),
         cmocka_unit_test(long_addresses),
+        cmocka_unit_test(columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

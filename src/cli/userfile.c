@@ -22,7 +22,9 @@ static int file_lock(struct cli_userfile *file, bool make)
     for (;;) {
         struct stat named;
         file->made = make && access(file->path, F_OK) != 0;
-        file->fd = open(file->path, O_RDWR | O_CLOEXEC | O_NOCTTY | (make ? O_CREAT : 0), 0600);
+        /* A link has been followed, unless it leads nowhere: nothing is made at its end. */
+        const int flags = O_RDWR | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | (make ? O_CREAT : 0);
+        file->fd = open(file->path, flags, 0600);
         if (file->fd < 0)
             return -errno;
         if (fstat(file->fd, &file->stat) != 0 || !S_ISREG(file->stat.st_mode))

@@ -91,6 +91,13 @@ def test_symbolic_link_stays(users):
     assert link.is_symlink() and rights(users, b"a") == b""
 
 
+def test_symbolic_link_to_nowhere(users):
+    link = users.parent / "link"
+    link.symlink_to(users)
+    assert passwd(link, "a")[0] == 2
+    assert link.is_symlink() and not users.exists()
+
+
 @pytest.mark.parametrize("words, complaint, code", [
     (("u:v",), b"a user's name", 64),
     (("",), b"a user's name", 64),

@@ -92,10 +92,10 @@ static void text_print(const struct cli_facts *facts, const struct cli_findings 
         count[row->grade]++;
     }
     if (cli_findings_worst(findings) >= CLI_GRADE_WARNING)
-        printf("%u danger, %u warning, %u note\n", count[CLI_GRADE_DANGER],
+        printf("dangers: %u, warnings: %u, notes: %u\n", count[CLI_GRADE_DANGER],
                count[CLI_GRADE_WARNING], count[CLI_GRADE_NOTE]);
     else
-        printf("nothing to worry about, %u note\n", count[CLI_GRADE_NOTE]);
+        printf("nothing to worry about; notes: %u\n", count[CLI_GRADE_NOTE]);
 }
 
 static void udp_json_print(const struct cli_udp_facts *udp)

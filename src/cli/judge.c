@@ -68,6 +68,27 @@ static void version_judge(const struct cli_facts *facts, struct cli_findings *fi
     cli_advisories_judge(facts, findings);
 }
 
+/* What ends that others than this machine get in; nothing where only this machine does. */
+static const char *remedy(const struct cli_facts *facts)
+{
+    if (reach_of(facts) == CLI_REACH_LOCAL)
+        return "";
+    return facts->is_matted
+               ? "; give it logins (-Y FILE), an access list (--allow=CIDR), or -l 127.0.0.1"
+               : "; give it -l 127.0.0.1, or put a firewall in front of it";
+}
+
+static void refusal_judge(const struct cli_facts *facts, struct cli_findings *findings)
+{
+    static const char protected_mode[] = "SERVER_ERROR protected mode";
+    if (strncmp(facts->said, protected_mode, sizeof(protected_mode) - 1) == 0)
+        ADD(CLI_GRADE_OK, "login",
+            "it refuses us by protected mode; it serves others than its own machine when it has "
+            "logins (-Y FILE), an access list (--allow=CIDR), or --protected-mode=no");
+    else
+        ADD(CLI_GRADE_OK, "login", "it refuses us: %s", facts->said);
+}
+
 static void access_judge(const struct cli_facts *facts, struct cli_findings *findings)
 {
     const enum cli_grade open =
@@ -80,9 +101,10 @@ static void access_judge(const struct cli_facts *facts, struct cli_findings *fin
             "protection",
             text_login ? "text" : "binary", text_login ? "binary" : "text");
     else if (is_open(facts))
-        ADD(open, "login", "no login: %s can read and change what is stored%s", who(facts),
+        ADD(open, "login", "no login: %s can read and change what is stored%s%s", who(facts),
             is_wider(facts) && !facts->is_matted ? " (it says that it listens on all addresses)"
-                                                 : "");
+                                                 : "",
+            remedy(facts));
     if (is_open(facts) && is_wider(facts) && facts->is_matted)
         ADD(CLI_GRADE_NOTE, "login",
             "it listens on all addresses as well; protected mode, logins and access lists decide "
@@ -92,7 +114,7 @@ static void access_judge(const struct cli_facts *facts, struct cli_findings *fin
             binary_login && facts->mechanisms[0] != '\0' ? "; SASL: " : "",
             binary_login ? facts->mechanisms : "");
     if (facts->text == CLI_SPEECH_REFUSED)
-        ADD(CLI_GRADE_OK, "login", "it refuses us: %s", facts->said);
+        refusal_judge(facts, findings);
     if ((text_login || binary_login) && !facts->tls.spoken && reach_of(facts) != CLI_REACH_LOCAL)
         ADD(by_reach(facts, CLI_GRADE_OK, CLI_GRADE_WARNING, CLI_GRADE_DANGER), "login",
             "there is no TLS: whoever can watch the network can read the passwords");
@@ -145,7 +167,7 @@ static void tls_judge(const struct cli_facts *facts, struct cli_findings *findin
             ADD(CLI_GRADE_OK, "tls", "none, and nothing leaves this machine");
         else if (talks)
             ADD(by_reach(facts, CLI_GRADE_OK, CLI_GRADE_NOTE, CLI_GRADE_WARNING), "tls",
-                "none: keys and values pass in the clear");
+                "none: keys and values pass in the clear (-Z switches TLS on)");
         return;
     }
     ADD(facts->tls.old ? CLI_GRADE_WARNING : CLI_GRADE_OK, "tls", "%s%s%s", facts->tls.version,

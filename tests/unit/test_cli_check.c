@@ -80,6 +80,37 @@ static void refused(void **state)
     assert_int_equal(grade_of(&facts, "tls"), -1);
 }
 
+/* Does a finding about `topic` have these words? */
+static bool has_words(const struct cli_facts *facts, const char *topic, const char *words)
+{
+    struct cli_findings findings;
+    cli_judge(facts, &findings);
+    for (size_t i = 0; i < findings.count; i++)
+        if (strcmp(findings.row[i].topic, topic) == 0 &&
+            strstr(findings.row[i].text, words) != NULL)
+            return true;
+    return false;
+}
+
+/* What is exposed comes with what ends it. */
+static void advice(void **state)
+{
+    (void)state;
+    struct cli_facts facts = facts_open("1.6.45");
+    assert_false(has_words(&facts, "login", "; give it")); /* programs of this machine only */
+    facts.reach = CLI_REACH_PUBLIC;
+    assert_true(has_words(&facts, "login", "; give it -l 127.0.0.1, or put a firewall"));
+    assert_true(has_words(&facts, "tls", "(-Z"));
+    facts.is_matted = true;
+    assert_true(has_words(&facts, "login", "(-Y FILE), an access list (--allow=CIDR)"));
+    facts.text = CLI_SPEECH_REFUSED;
+    facts.binary = CLI_SPEECH_CLOSED;
+    (void)snprintf(facts.said, sizeof(facts.said), "SERVER_ERROR protected mode: this server ha");
+    assert_true(has_words(&facts, "login", "or --protected-mode=no"));
+    (void)snprintf(facts.said, sizeof(facts.said), "ERROR Too many open connections");
+    assert_true(has_words(&facts, "login", "refuses us: ERROR Too many"));
+}
+
 static void admin_verbs(void **state)
 {
     (void)state;
@@ -382,6 +413,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(open_by_reach),
+        cmocka_unit_test(advice),
         cmocka_unit_test(admin_verbs),
         cmocka_unit_test(refused),
         cmocka_unit_test(reach),

@@ -7,14 +7,17 @@
 Good clients (text, meta, binary; plain, TLS 1.2 and 1.3; with a login where the server wants one)
 check every answer byte for byte.  Meanwhile wild ones send random bytes, requests and uploads that
 are cut off, half handshakes, wrong logins; watch and dump without reading, vanish, or stay silent;
-and an operator reloads users and certificates, changes the memory limit, flushes and asks for
-statistics.  Then all leave, and connections, fds and memory must be what they were before.  At last
-the server is stopped while the wild ones are at it again.
+datagrams of every kind; and an operator reloads users, certificates and the access list, some of
+them malformed, changes the memory limit, flushes and asks for statistics.  Limits are on, and
+security events go to a file and to a socket that nobody listens on.  Then all leave, and
+connections, fds and memory must be what they were before.  At last the server is stopped while the
+wild ones are at it again.
 
 Prints a verdict; exit status 0 when all is well."""
 
 import argparse
 import contextlib
+import json
 import multiprocessing
 import os
 import pathlib
@@ -35,11 +38,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/script"), str(ROOT / "tests/soak")]
 import binary  # noqa: E402
 import harness  # noqa: E402
+import rr  # noqa: E402
 import soak  # noqa: E402
 
 USER, PASSWORD = b"good", b"word"
 ROUNDS = 3  # of all kinds of clients; memory is compared after the second and the last
 IDLE_S = 4  # idle_timeout of the server; good clients are never silent for so long
+THREADS = 2
 CONNECTIONS = 40  # -c of the server, less than all clients together
 LARGE_BYTES = 400_000
 MIB = 1 << 20
@@ -77,6 +82,8 @@ class World:
                 (self.folder / f"{cert}.crt").read_text()
             (self.folder / f"{cert}.pem").write_text(both)
         self.cert_write("a")
+        self.access_write(b"allow all\n")
+        self.udp_ports = []
         self.plain_port = self.tls_port = self.pid = None
 
     def replace(self, name, data):
@@ -91,23 +98,41 @@ class World:
     def cert_write(self, which):
         self.replace("server.pem", (self.folder / f"{which}.pem").read_bytes())
 
+    def access_write(self, text):
+        self.replace("access", text)
+
+    def access_some(self, rng):
+        """Lists that allow this machine everything, and one that is none."""
+        rules = [b"%s 10.%d.%d.0/24%s" % (
+            rng.choice((b"allow", b"deny")), rng.randrange(256), rng.randrange(256),
+            rng.choice((b"", b" read", b" admin"))) for _ in range(rng.choice((0, 3, 2000)))]
+        rules.append(rng.choice((b"allow 127.0.0.0/8", b"allow all", b"allow 127.0.0.1",
+                                 b"deny 127.0.0.1 reat")))
+        rules.append(rng.choice((b"deny all", b"allow ::1 read", b"# nobody")))
+        self.access_write(b"\n".join(rules) + b"\n")
+
     def arguments(self):
         unlimited = "limit_logins=0,limit_logins_prefix=0"
         login = (["-Y", self.folder / "users", "-S", "-o", unlimited] if self.guarded else [])
         subs = ["ssl_chain_cert=" + str(self.folder / "server.pem"), "ssl_session_cache",
                 f"idle_timeout={IDLE_S}", "watcher_logbuf_size=16", "worker_logbuf_size=8",
-                "track_sizes", "read_buf_mem_limit=64"]
+                "track_sizes", "read_buf_mem_limit=64", f"access_file={self.folder}/access",
+                "limit_trusted=", "limit_requests=100000:50000", "limit_bytes=500m",
+                "limit_conns=10000", "events_window=1",
+                f"events=file:{self.folder}/events+unix:{self.folder}/nobody"]
+        udp = [] if self.guarded else ["-U", "-1", "-o", "udp_writes,udp_policy=rr+miss"]
         if not self.guarded:
             subs.append("no_maxconns_fast")  # those above -c wait; guarded: are refused
-        return ["-m", "10", "-t", "2", "-c", CONNECTIONS, "-A", "-R", "5", "-Z", "-o",
-                ",".join(subs), *login]
+        return ["-m", "10", "-t", THREADS, "-c", CONNECTIONS, "-A", "-R", "5", "-Z", "-o",
+                ",".join(subs), *login, *udp]
 
     def listen(self):
         return "notls:127.0.0.1,127.0.0.1"
 
     def reached(self, server):
-        self.plain_port, self.tls_port = [
-            int(line.split(":")[1]) for line in server.port_file.read_text().splitlines()]
+        ports = [line.split(":") for line in server.port_file.read_text().splitlines()]
+        self.plain_port, self.tls_port = [int(port) for name, port in ports if "TCP" in name]
+        self.udp_ports = [int(port) for name, port in ports if "UDP" in name]
         self.pid = server.process.pid
 
     def connect(self, transport, wait_s=soak.ANSWER_S):
@@ -415,6 +440,29 @@ class Wild:
         conn.send(first + self.rng.randbytes(self.rng.randint(1, 40_000)))
         self.leave(conn)
 
+    def act_datagrams(self, stop):
+        """From addresses of its own, forged cookies and true ones, much more than it reads."""
+        if not self.world.udp_ports:
+            return
+        host = f"127.0.0.{self.rng.randint(2, 250)}"
+        port = self.rng.choice(self.world.udp_ports)
+        with rr.Client("127.0.0.1", port, bind=(host, 0), wait_s=1) as udp:
+            with contextlib.suppress(TimeoutError):
+                udp.greet()
+            for _ in range(self.rng.randint(1, 400)):
+                command = self.some_request()[:self.rng.choice((20, 1400, 60_000))]
+                kinds = (udp.legacy, udp.hello, udp.proven if udp.cookie else udp.hello)
+                datagram = self.rng.choice(kinds)(command)
+                if self.rng.random() < 0.3:
+                    at = self.rng.randrange(len(datagram))
+                    datagram = datagram[:at] + self.rng.randbytes(2) + datagram[at + 2:]
+                udp.send(datagram)
+                if self.rng.random() < 0.1:
+                    udp.sock.setblocking(False)
+                    with contextlib.suppress(BlockingIOError):
+                        udp.sock.recv(65536)
+                    stop.wait(0.001)
+
     def act_cut_request(self, _):
         request = self.some_request()
         conn = self.conn(self.rng.random() < 0.7, "binary" if request[0] == 0x80 else "text")
@@ -559,15 +607,22 @@ def operate(world, number, stop, results):
             if act == 0:
                 world.users_write(rng.random() < 0.7)
                 world.cert_write(rng.choice("ab"))
-                os.kill(world.pid, signal.SIGHUP)
+                world.access_some(rng)
+                if rng.random() < 0.2:
+                    with contextlib.suppress(OSError):  # as logrotate does
+                        (world.folder / "events").rename(world.folder / f"events.{number}")
+                for _ in range(rng.choice((1, 1, 50))):
+                    os.kill(world.pid, signal.SIGHUP)
             elif act == 1:
                 line = rng.choice(list(lines))
                 got = client.conn.command(line)
                 assert got == lines[line] or line.startswith(b"cache_memlimit"), (line, got)
             else:
-                kind = rng.choice((b"", b"settings", b"items", b"slabs", b"conns", b"sizes"))
+                kind = rng.choice((b"", b"settings", b"items", b"slabs", b"conns", b"sizes",
+                                   b"access", b"limits", b"security", b"udp"))
                 rows = client.conn.stats(kind)
-                assert kind or int(rows["curr_connections"]) <= CONNECTIONS + 1, rows
+                sockets = THREADS * len(world.udp_ports)  # they count as connections
+                assert kind or int(rows["curr_connections"]) <= CONNECTIONS + 1 + sockets, rows
             done += 1
             stop.wait(0.03)
         client.conn.close()
@@ -679,6 +734,20 @@ def stopped_in_the_middle(world, server, options):
     return [] if status == 0 else [f"{world.name}: exit status {status}"]
 
 
+def events_fault(world):
+    """Each line is JSON, whatever was noted and however often the file was exchanged."""
+    count = 0
+    for path in world.folder.glob("events*"):
+        for line in path.read_bytes().splitlines():
+            count += 1
+            try:
+                assert json.loads(line)["mc"]["count"] > 0
+            except (ValueError, KeyError, AssertionError):
+                return [f"{world.name}: no event: {line!r}"]
+    print(f"  {count} lines of events")
+    return [] if count > 0 else [f"{world.name}: no events"]
+
+
 def run(name, options):
     world = World(name, options)
     print(f"{name}:", flush=True)
@@ -703,6 +772,7 @@ def run(name, options):
             errors += stopped_in_the_middle(world, server, options)
         else:
             errors.append(f"{name}: the server has ended with {server.process.returncode}")
+        errors += events_fault(world)
         said = server.errors()
         if "Sanitizer" in said or "runtime error" in said or "assert" in said.lower():
             errors.append(said[-20_000:])

@@ -16,11 +16,17 @@ static bool is_certified(const struct glance *glance)
     return glance->tls == NET_TLS_CLIENT_CERT;
 }
 
+/* A policy that drops legacy datagrams and serves no others. */
+static bool is_mute(const struct glance *glance)
+{
+    return glance->datagrams && strcmp(glance->udp_policy, "drop") == 0;
+}
+
 /* Nothing says who may come in, and others than this machine can reach it. */
 static bool is_unguarded(const struct glance *glance)
 {
-    return !glance->local && !ip_is_loopback(&glance->ip) && !glance->list && !glance->login &&
-           !is_certified(glance);
+    return !glance->local && !is_mute(glance) && !ip_is_loopback(&glance->ip) && !glance->list &&
+           !glance->login && !is_certified(glance);
 }
 
 bool glance_is_open(const struct glance *glance)
@@ -59,6 +65,8 @@ static void where_format(const struct glance *glance, char ret_text[WHERE_BYTES]
 
 static const char *who(const struct glance *glance)
 {
+    if (is_mute(glance))
+        return "nobody";
     if (is_certified(glance))
         return glance->login ? "certificate and login" : "certificate";
     return glance->login ? "login" : "anybody";
@@ -67,6 +75,8 @@ static const char *who(const struct glance *glance)
 /* Administration is a class of its own: whom rules and users leave it. */
 static const char *what(const struct glance *glance)
 {
+    if (is_mute(glance))
+        return "nothing";
     if (glance->datagrams)
         return glance->udp_writes ? (glance->list ? "reads, writes, by rule" : "reads, writes")
                                   : (glance->list ? "reads, by rule" : "reads");

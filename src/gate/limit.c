@@ -74,11 +74,18 @@ static struct gate_ledger *ledger_of(const struct gate_limits *limits, enum gate
     return limits->ledger[limit];
 }
 
+/* What sources draw that may be forged is limited in a dry run as well: others would pay for it. */
+static bool is_dry(const struct gate_limits *limits, enum gate_limit limit)
+{
+    return limits->opts->limit_dry_run && limit != GATE_LIMIT_UDP_CHALLENGES &&
+           limit != GATE_LIMIT_UDP_LEGACY;
+}
+
 /* Count and note that a limit was reached. Returns whether that is to have consequences. */
 static COLD bool reached(struct gate_limiter *limiter, enum gate_limit limit,
                          enum gate_ledger_scope scope, const struct gate_limit_ends *ends)
 {
-    const bool dry_run = limiter->limits->opts->limit_dry_run;
+    const bool dry_run = is_dry(limiter->limits, limit);
     _Atomic uint64_t *count = &limiter->counts.value[dry_run ? DRY_RUN : LIMITED][limit][scope];
     atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1,
                           memory_order_relaxed);

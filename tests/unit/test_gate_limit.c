@@ -236,6 +236,10 @@ static void a_dry_run_limits_nothing(void **state)
     assert_string_equal(stat_of(&scene, "limit_requests:dry_run", 0), "2");
     assert_string_equal(stat_of(&scene, "limit_logins:dry_run", 0), "3");
     assert_int_equal(noted(&scene, EVENT_CONN_LIMITED), 3);
+    /* ...but what sources draw that may be forged. */
+    assert_int_equal(taken(&scene, GATE_LIMIT_UDP_CHALLENGES, "192.0.2.1", 0), 200);
+    assert_false(take(&scene, GATE_LIMIT_UDP_LEGACY, &peer, UINT32_MAX, 0));
+    assert_true(take(&scene, GATE_LIMIT_UDP_BYTES, &peer, UINT32_MAX, 0));
     scene_close(&scene);
 }
 

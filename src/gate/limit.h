@@ -16,8 +16,8 @@
  * A unix socket has no address and no limits. Trusted prefixes have those of LOGINS,
  * UDP_CHALLENGES and UDP_LEGACY only: guessing passwords is never wanted, and a datagram's source
  * may be forged.
- * In a dry run everything but UDP_CHALLENGES and UDP_LEGACY fits, and what would not have is counted
- * and noted all the same.
+ * In a dry run everything but UDP_CHALLENGES and UDP_LEGACY fits, and what would not have is
+ * counted and noted all the same.
  *
  * Includes: base, opt, event.  Included by: server.
  * Threads:  one gate_limiter per thread.

@@ -235,16 +235,36 @@ bool cli_args_parse(const struct cli_command *command, int argc, char **argv,
 
 /* ── help ─────────────────────────────────────────────────────────────────────────────────── */
 
+void cli_wrapped_print(FILE *file, const char *text, int at)
+{
+    enum { COLUMNS = 79 };
+    int column = at;
+    for (const char *blank = ""; *text != '\0'; blank = " ") {
+        const int len = (int)strcspn(text, " ");
+        if (column + len + 1 > COLUMNS && column > at) {
+            fprintf(file, "\n%*s", at, "");
+            column = at;
+            blank = "";
+        }
+        column += fprintf(file, "%s%.*s", blank, len, text);
+        text += len;
+        text += strspn(text, " ");
+    }
+    fputc('\n', file);
+}
+
 void cli_help_print(FILE *file)
 {
     fputs("usage: matte SUBCOMMAND [OPTION...] [ARGUMENT...]\n\n", file);
     for (size_t i = 0; i < COUNT_OF(commands); i++) {
         char head[64];
         snprintf(head, sizeof(head), "%s %s", commands[i].name, commands[i].arguments);
-        fprintf(file, "  %-28s %s\n", head, commands[i].help);
+        const int at = fprintf(file, "  %-28s ", head);
+        cli_wrapped_print(file, commands[i].help, at);
     }
     fputs("\n`matte help SUBCOMMAND` tells its options; `matte --version` the version.\n"
-          "Exit status: 0 fine, 1 the answer is no, 2 no answer could be had, 64 a wrong call.\n",
+          "Exit status: 0 fine, 1 the answer is no, 2 no answer could be had,\n"
+          "64 a wrong call.\n",
           file);
 }
 
@@ -263,10 +283,11 @@ void cli_command_help_print(FILE *file, const struct cli_command *command)
             snprintf(letter, sizeof(letter), "-%c, ", row->letter);
         snprintf(head, sizeof(head), "%s--%s%s%s", letter, row->name,
                  row->word[0] != '\0' ? "=" : "", row->word);
-        fprintf(file, "%s  %-28s %s", &"\n"[(command->options & (row->bit - 1)) != 0], head,
-                row -> help);
-        if (row->dflt[0] != '\0')
-            fprintf(file, " (%s)", row->dflt);
-        fputc('\n', file);
+        char text[256];
+        snprintf(text, sizeof(text), "%s%s%s%s", row->help, row->dflt[0] != '\0' ? " (" : "",
+                 row->dflt, row->dflt[0] != '\0' ? ")" : "");
+        fputs(&"\n"[(command->options & (row->bit - 1)) != 0], file);
+        const int at = fprintf(file, "  %-28s ", head);
+        cli_wrapped_print(file, text, at);
     }
 }

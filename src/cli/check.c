@@ -62,25 +62,6 @@ void cli_probe_host(struct cli_probe *probe)
 
 /* ── printing ─────────────────────────────────────────────────────────────────────────────── */
 
-/* `text` from column `at` on, broken between words, further lines from there as well. */
-static void wrapped_print(const char *text, int at)
-{
-    enum { COLUMNS = 79 };
-    int column = at;
-    for (const char *blank = ""; *text != '\0'; blank = " ") {
-        const int len = (int)strcspn(text, " ");
-        if (column + len + 1 > COLUMNS && column > at) {
-            printf("\n%*s", at, "");
-            column = at;
-            blank = "";
-        }
-        column += printf("%s%.*s", blank, len, text);
-        text += len;
-        text += strspn(text, " ");
-    }
-    putchar('\n');
-}
-
 static void text_print(const struct cli_facts *facts, const struct cli_findings *findings)
 {
     unsigned count[CLI_GRADE_DANGER + 1] = {0};
@@ -88,7 +69,7 @@ static void text_print(const struct cli_facts *facts, const struct cli_findings 
     for (size_t i = 0; i < findings->count; i++) {
         const struct cli_finding *row = &findings->row[i];
         const int at = printf("  %-8s %-12s ", cli_grade_name(row->grade), row->topic);
-        wrapped_print(row->text, at);
+        cli_wrapped_print(stdout, row->text, at);
         count[row->grade]++;
     }
     if (cli_findings_worst(findings) >= CLI_GRADE_WARNING)

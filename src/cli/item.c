@@ -37,6 +37,7 @@ struct getting {
     const struct cli_args *args;
     bool found[KEYS_MAX];
     int found_count;
+    bool ended; /* the server has said that there are no more */
 };
 
 /* Mark the key as found. Returns false when nobody asked for it (any more). */
@@ -97,8 +98,10 @@ static enum cli_exit values_read(struct cli_link *link, struct getting *getting)
         const enum cli_exit code = cli_link_reply(link, &reply);
         if (code != CLI_FINE)
             return code;
-        if (reply.kind == CLI_REPLY_END)
+        if (reply.kind == CLI_REPLY_END) {
+            getting->ended = true;
             return getting->found_count == getting->args->word_count ? CLI_FINE : CLI_NO;
+        }
         if (reply.kind != CLI_REPLY_VALUE || !found_mark(getting, reply.key))
             return cli_link_refused(&reply);
         value_print(getting, &reply);
@@ -124,12 +127,13 @@ enum cli_exit cli_get(const struct cli_args *args)
         code = values_read(&link, &getting);
         if (args->json) {
             fputs("],\"missing\":[", stdout);
-            missing_print(&getting);
+            if (getting.ended) /* of keys that were refused nobody knows */
+                missing_print(&getting);
             fputs("]}\n", stdout);
         }
     }
     cli_link_close(&link);
-    if (code == CLI_NO && !args->json && getting.found_count < args->word_count)
+    if (code == CLI_NO && !args->json && getting.ended)
         cli_error(args->word_count == 1 ? "the key was not found" : "not all keys were found");
     return code;
 }

@@ -6,6 +6,7 @@ import os
 import random
 import socket
 import subprocess
+import tempfile
 
 import pytest
 
@@ -32,7 +33,9 @@ def to(server):
 def test_help_and_version():
     code, out, _ = matte("--help")
     assert code == 0 and b"usage: matte" in out
-    names = [line.split()[0].decode() for line in out.splitlines() if line.startswith(b"  ")]
+    lines = out.decode().splitlines()
+    assert max(len(line) for line in lines) < 80
+    names = [line.split()[0] for line in lines if line[:2] == "  " and line[2] != " "]
     assert {"ping", "get", "set", "delete", "help"} <= set(names)
     for name in names:
         code, text, _ = matte("help", name)
@@ -101,6 +104,20 @@ def test_set_get_delete(server, to):
     assert matte("delete", to, "cli:b")[0] == 0
     code, out, errors = matte("get", to, "cli:a")
     assert (code, out) == (1, b"") and b"not found" in errors
+
+
+def test_a_refused_get_is_not_a_miss():
+    with tempfile.NamedTemporaryFile("w") as rules:
+        rules.write("allow 127.0.0.1 write\n")
+        rules.flush()
+        os.chmod(rules.name, 0o644)
+        with Server(f"--access-file={rules.name}") as server:
+            to = f"--server=127.0.0.1:{server.port}"
+            code, out, errors = matte("get", to, "cli:a")
+            assert (code, out) == (1, b"") and b"access denied" in errors
+            assert b"not found" not in errors
+            code, out, _ = matte("get", to, "--json", "cli:a")
+            assert code == 1 and json.loads(out) == {"items": [], "missing": []}
 
 
 def test_get_json(to):

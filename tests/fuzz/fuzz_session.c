@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 #include "gate/gate.h"
-#include "gate/limit.h"
 #include "server/pass.h"
 #include "server/session.h"
 #include "server/transfer.h"
+#include "support/open_gate.h"
 #include "support/wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -36,30 +36,6 @@ struct conn {
 };
 
 /* ── set-up ───────────────────────────────────────────────────────────────────────────────── */
-
-/* Made once: everybody may come in. */
-static struct gate *open_gate(void)
-{
-    static struct gate *gate;
-    char error[GATE_ERROR_BYTES];
-    const struct gate_config config = {.slots = 1};
-    if (gate == NULL && gate_new(&config, &gate, error) != 0)
-        abort();
-    return gate;
-}
-
-/* Made once; limits nothing, for what was used would be in the way of the next input. */
-static struct gate_limiter *no_limits(const struct opts *model)
-{
-    static struct gate_limits *limits;
-    char error[GATE_ERROR_BYTES];
-    static struct opts opts; /* which the limits look at */
-    opts = *model;
-    opts.limit_logins.per_s = opts.limit_logins_prefix.per_s = 0;
-    if (limits == NULL && gate_limits_new(&opts, 1, &limits, error) != 0)
-        abort();
-    return gate_limiter_of(limits, 0, NULL);
-}
 
 /* Made once; its users are `foo:bar`, `a:b`, and `user:pencil`, who is confined. */
 static struct gate *guarded_gate(void)

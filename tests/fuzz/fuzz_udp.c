@@ -12,9 +12,8 @@
 
 #include "base/be.h"
 #include "base/clock.h"
-#include "gate/gate.h"
-#include "gate/limit.h"
 #include "server/udp.h"
+#include "support/open_gate.h"
 #include "support/wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -40,31 +39,6 @@ struct corridor {
     bool trusted[NET_DATAGRAMS]; /* it has proved its address, or the policy does without */
     size_t count;
 };
-
-/* Made once: everybody may come in. */
-static struct gate *open_gate(void)
-{
-    static struct gate *gate;
-    char error[GATE_ERROR_BYTES];
-    const struct gate_config config = {.slots = 1};
-    if (gate == NULL && gate_new(&config, &gate, error) != 0)
-        abort();
-    return gate;
-}
-
-/* Made once; limits nothing, for what was used would be in the way of the next input. */
-static struct gate_limiter *no_limits(const struct opts *model)
-{
-    static struct gate_limits *limits;
-    char error[GATE_ERROR_BYTES];
-    struct opts opts = *model;
-    opts.limit_udp_challenges.per_s = opts.limit_udp_challenges_prefix.per_s = 0;
-    opts.limit_udp_bytes.per_s = opts.limit_udp_bytes_prefix.per_s = 0;
-    opts.limit_udp_legacy.per_s = opts.limit_udp_legacy_prefix.per_s = 0;
-    if (limits == NULL && gate_limits_new(&opts, 1, &limits, error) != 0)
-        abort();
-    return gate_limiter_of(limits, 0, NULL);
-}
 
 static void items_put(struct corridor *corridor)
 {

@@ -6,9 +6,36 @@
 
 #include "server/glance.h"
 
-static const struct ip any4 = {{[10] = 0xff, [11] = 0xff}}, any6 = {{0}},
-                       loop4 = {{[10] = 0xff, 0xff, 127, 0, 0, 1}}, loop6 = {{[15] = 1}},
-                       host4 = {{[10] = 0xff, 0xff, 10, 0, 0, 5}};
+#define ANY4                                                                                       \
+    {                                                                                              \
+        {                                                                                          \
+            [10] = 0xff, [11] = 0xff                                                               \
+        }                                                                                          \
+    }
+#define ANY6                                                                                       \
+    {                                                                                              \
+        {                                                                                          \
+            0                                                                                      \
+        }                                                                                          \
+    }
+#define LOOP4                                                                                      \
+    {                                                                                              \
+        {                                                                                          \
+            [10] = 0xff, 0xff, 127, 0, 0, 1                                                        \
+        }                                                                                          \
+    }
+#define LOOP6                                                                                      \
+    {                                                                                              \
+        {                                                                                          \
+            [15] = 1                                                                               \
+        }                                                                                          \
+    }
+#define HOST4                                                                                      \
+    {                                                                                              \
+        {                                                                                          \
+            [10] = 0xff, 0xff, 10, 0, 0, 5                                                         \
+        }                                                                                          \
+    }
 
 #define THIS_MACHINE "this machine                 "
 #define PROTECTED    "this machine (protected mode)"
@@ -22,38 +49,38 @@ static const struct {
     const char *row;
     bool open;
 } rows[] = {
-    {{.ip = loop4, .protect = true}, "plain  " THIS_MACHINE "  " ANYBODY "  all commands", false},
-    {{.ip = loop6, .protect = false}, "plain  " THIS_MACHINE "  " ANYBODY "  all commands", false},
-    {{.ip = any4, .protect = true}, "plain  " PROTECTED "  " ANYBODY "  all commands", false},
-    {{.ip = any6, .protect = true}, "plain  " PROTECTED "  " ANYBODY "  all commands", false},
-    {{.ip = host4, .protect = true}, "plain  " PROTECTED "  " ANYBODY "  all commands", false},
-    {{.ip = any4}, "plain  " EVERYWHERE "  " ANYBODY "  all commands", true},
-    {{.ip = any6}, "plain  " EVERYWHERE "  " ANYBODY "  all commands", true},
-    {{.ip = host4}, "plain  " EVERYWHERE "  " ANYBODY "  all commands", true},
-    {{.ip = any4, .tls = NET_TLS_ON}, "TLS    " EVERYWHERE "  " ANYBODY "  all commands", true},
-    {{.ip = any4, .tls = NET_TLS_NO_CLIENT_CERT, .protect = true},
+    {{.ip = LOOP4, .protect = true}, "plain  " THIS_MACHINE "  " ANYBODY "  all commands", false},
+    {{.ip = LOOP6, .protect = false}, "plain  " THIS_MACHINE "  " ANYBODY "  all commands", false},
+    {{.ip = ANY4, .protect = true}, "plain  " PROTECTED "  " ANYBODY "  all commands", false},
+    {{.ip = ANY6, .protect = true}, "plain  " PROTECTED "  " ANYBODY "  all commands", false},
+    {{.ip = HOST4, .protect = true}, "plain  " PROTECTED "  " ANYBODY "  all commands", false},
+    {{.ip = ANY4}, "plain  " EVERYWHERE "  " ANYBODY "  all commands", true},
+    {{.ip = ANY6}, "plain  " EVERYWHERE "  " ANYBODY "  all commands", true},
+    {{.ip = HOST4}, "plain  " EVERYWHERE "  " ANYBODY "  all commands", true},
+    {{.ip = ANY4, .tls = NET_TLS_ON}, "TLS    " EVERYWHERE "  " ANYBODY "  all commands", true},
+    {{.ip = ANY4, .tls = NET_TLS_NO_CLIENT_CERT, .protect = true},
      "TLS    " PROTECTED "  " ANYBODY "  all commands",
      false},
-    {{.ip = any4, .tls = NET_TLS_CLIENT_CERT, .protect = true},
+    {{.ip = ANY4, .tls = NET_TLS_CLIENT_CERT, .protect = true},
      "mTLS   " EVERYWHERE "  certificate            all commands",
      false},
-    {{.ip = any4, .tls = NET_TLS_CLIENT_CERT, .login = true},
+    {{.ip = ANY4, .tls = NET_TLS_CLIENT_CERT, .login = true},
      "mTLS   " EVERYWHERE "  certificate and login  by user",
      false},
-    {{.ip = any4, .login = true, .protect = true},
+    {{.ip = ANY4, .login = true, .protect = true},
      "plain  " EVERYWHERE "  " LOGIN "  by user",
      false},
-    {{.ip = loop4, .login = true}, "plain  " THIS_MACHINE "  " LOGIN "  by user", false},
-    {{.ip = any4, .list = true, .rules = 3, .protect = true},
+    {{.ip = LOOP4, .login = true}, "plain  " THIS_MACHINE "  " LOGIN "  by user", false},
+    {{.ip = ANY4, .list = true, .rules = 3, .protect = true},
      "plain  " RULES "  " ANYBODY "  by rule",
      false},
-    {{.ip = loop4, .list = true, .rules = 1},
+    {{.ip = LOOP4, .list = true, .rules = 1},
      "plain  1 rule                         " ANYBODY "  by rule",
      false},
-    {{.ip = any4, .list = true, .rules = 0},
+    {{.ip = ANY4, .list = true, .rules = 0},
      "plain  0 rules                        " ANYBODY "  by rule",
      false},
-    {{.ip = any4, .list = true, .rules = 3, .login = true},
+    {{.ip = ANY4, .list = true, .rules = 3, .login = true},
      "plain  " RULES "  " LOGIN "  by rule and user",
      false},
     {{.local = true, .unix_mask = 0700, .protect = true},
@@ -62,19 +89,19 @@ static const struct {
     {{.local = true, .unix_mask = 0777},
      "plain  this machine (mode 777)        " ANYBODY "  all commands",
      false},
-    {{.ip = any4, .datagrams = true, .udp_policy = "rr", .protect = true},
+    {{.ip = ANY4, .datagrams = true, .udp_policy = "rr", .protect = true},
      "rr     " PROTECTED "  " ANYBODY "  reads",
      false},
-    {{.ip = any4, .datagrams = true, .udp_policy = "open"},
+    {{.ip = ANY4, .datagrams = true, .udp_policy = "open"},
      "open   " EVERYWHERE "  " ANYBODY "  reads",
      true},
-    {{.ip = any4, .datagrams = true, .udp_policy = "drop"},
+    {{.ip = ANY4, .datagrams = true, .udp_policy = "drop"},
      "drop   " EVERYWHERE "  nobody                 nothing",
      false},
-    {{.ip = any4, .datagrams = true, .udp_policy = "open", .udp_writes = true},
+    {{.ip = ANY4, .datagrams = true, .udp_policy = "open", .udp_writes = true},
      "open   " EVERYWHERE "  " ANYBODY "  reads, writes",
      true},
-    {{.ip = any4, .datagrams = true, .udp_policy = "rr", .list = true, .rules = 3},
+    {{.ip = ANY4, .datagrams = true, .udp_policy = "rr", .list = true, .rules = 3},
      "rr     " RULES "  " ANYBODY "  reads, by rule",
      false},
 };
@@ -114,9 +141,9 @@ static void columns(void **state)
     char policy[200], got[GLANCE_BYTES];
     memset(policy, 'p', sizeof(policy) - 1);
     policy[sizeof(policy) - 1] = '\0';
-    const struct glance plain = {.address = "tcp:1.2.3.4:5", .ip = loop4};
+    const struct glance plain = {.address = "tcp:1.2.3.4:5", .ip = LOOP4};
     struct glance datagrams = {
-        .address = "udp6:[::1]:5", .ip = loop6, .datagrams = true, .udp_policy = "rr+miss"};
+        .address = "udp6:[::1]:5", .ip = LOOP6, .datagrams = true, .udp_policy = "rr+miss"};
     struct glance_columns columns = {0};
     glance_columns_fit(&columns, &plain);
     glance_columns_fit(&columns, &datagrams);

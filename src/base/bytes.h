@@ -58,3 +58,16 @@ static inline struct bytes bytes_line_take(struct bytes *rest)
     *rest = bytes_skip(*rest, lf != NULL ? len + 1 : len);
     return len > 0 && line.ptr[len - 1] == '\r' ? bytes_of(line.ptr, len - 1) : line;
 }
+
+/* Cut what stands before the first `separator` off `rest`: all of it when there is none. *ret_more
+ * (may be NULL): there was one, so that another part follows, be it empty. */
+static inline struct bytes bytes_part_take(struct bytes *rest, char separator, bool *ret_more)
+{
+    const uint8_t *end = rest->len > 0 ? memchr(rest->ptr, separator, rest->len) : NULL;
+    const size_t len = end != NULL ? (size_t)(end - rest->ptr) : rest->len;
+    const struct bytes part = bytes_of(rest->ptr, len);
+    if (ret_more != NULL)
+        *ret_more = end != NULL;
+    *rest = bytes_skip(*rest, end != NULL ? len + 1 : len);
+    return part;
+}

@@ -23,16 +23,6 @@ static const struct {
     {"SERVER_ERROR", CLI_REPLY_SERVER_ERROR},
 };
 
-/* Cut the first word off `rest`; the blank behind it goes too. */
-static struct bytes word_cut(struct bytes *rest)
-{
-    const uint8_t *blank = rest->len == 0 ? NULL : memchr(rest->ptr, ' ', rest->len);
-    const size_t len = blank == NULL ? rest->len : (size_t)(blank - rest->ptr);
-    const struct bytes word = bytes_of(rest->ptr, len);
-    *rest = bytes_skip(*rest, blank == NULL ? len : len + 1);
-    return word;
-}
-
 static enum cli_reply_kind kind_of(struct bytes word)
 {
     for (size_t i = 0; i < COUNT_OF(words); i++)
@@ -46,9 +36,10 @@ static enum cli_reply_rc value_parse(struct cli_reply *reply, struct bytes data,
 {
     struct bytes rest = reply->text;
     uint64_t flags, len;
-    reply->key = word_cut(&rest);
-    if (reply->key.len == 0 || !num_parse_u64(word_cut(&rest), UINT32_MAX, &flags) ||
-        !num_parse_u64(word_cut(&rest), CLI_VALUE_BYTES_MAX, &len))
+    reply->key = bytes_part_take(&rest, ' ', NULL);
+    if (reply->key.len == 0 ||
+        !num_parse_u64(bytes_part_take(&rest, ' ', NULL), UINT32_MAX, &flags) ||
+        !num_parse_u64(bytes_part_take(&rest, ' ', NULL), CLI_VALUE_BYTES_MAX, &len))
         return CLI_REPLY_BAD;
     if (data.len > len && data.ptr[len] != '\r')
         return CLI_REPLY_BAD;
@@ -73,9 +64,9 @@ enum cli_reply_rc cli_reply_parse(struct bytes in, struct cli_reply *ret_reply, 
     if (reply.line.len > 0 && reply.line.ptr[reply.line.len - 1] == '\r')
         reply.line.len--;
     reply.text = reply.line;
-    reply.kind = kind_of(word_cut(&reply.text));
+    reply.kind = kind_of(bytes_part_take(&reply.text, ' ', NULL));
     if (reply.kind == CLI_REPLY_STAT)
-        reply.key = word_cut(&reply.text);
+        reply.key = bytes_part_take(&reply.text, ' ', NULL);
     if (reply.kind == CLI_REPLY_VALUE) {
         const enum cli_reply_rc rc = value_parse(&reply, bytes_skip(in, used), &used);
         if (rc != CLI_REPLY_WHOLE)

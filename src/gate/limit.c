@@ -195,17 +195,14 @@ static int trusted_init(struct gate_limits *limits, char *error)
     if (limits->trusted == NULL)
         return -ENOMEM;
     for (bool more = rest.len > 0; more;) {
-        const uint8_t *plus = rest.len > 0 ? memchr(rest.ptr, '+', rest.len) : NULL;
-        const size_t len = plus != NULL ? (size_t)(plus - rest.ptr) : rest.len;
-        if (!ip_prefix_parse(bytes_of(rest.ptr, len), &limits->trusted[limits->trusted_count++])) {
+        const struct bytes part = bytes_part_take(&rest, '+', &more);
+        if (!ip_prefix_parse(part, &limits->trusted[limits->trusted_count++])) {
             (void)snprintf(error, GATE_ERROR_BYTES,
                            "-o limit_trusted: '%.*s' is no address and no prefix; allowed: "
                            "ADDRESS or ADDRESS/BITS without a bit behind them, several with '+'",
-                           (int)(len < 100 ? len : 100), (const char *)rest.ptr);
+                           (int)(part.len < 100 ? part.len : 100), (const char *)part.ptr);
             return -EINVAL;
         }
-        more = plus != NULL;
-        rest = bytes_skip(rest, more ? len + 1 : len);
     }
     return 0;
 }

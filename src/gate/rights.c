@@ -12,21 +12,11 @@ enum { CLASS_COUNT = sizeof(classes) / sizeof(classes[0]) };
 
 /* ── reading ──────────────────────────────────────────────────────────────────────────────── */
 
-/* Cut what stands in front of the next `end` off `*rest`, and it. */
-static struct bytes word_cut(struct bytes *rest, uint8_t end)
-{
-    const uint8_t *at = rest->len > 0 ? memchr(rest->ptr, end, rest->len) : NULL;
-    const struct bytes word =
-        bytes_of(rest->ptr, at == NULL ? rest->len : (size_t)(at - rest->ptr));
-    *rest = bytes_skip(*rest, word.len + (at != NULL));
-    return word;
-}
-
 const char *gate_classes_parse(struct bytes text, uint8_t *ret_classes)
 {
     uint8_t found = 0;
     do {
-        const struct bytes word = word_cut(&text, ',');
+        const struct bytes word = bytes_part_take(&text, ',', NULL);
         uint8_t bit = 0;
         for (size_t i = 0; i < CLASS_COUNT; i++)
             if (bytes_is(word, classes[i].name))
@@ -103,7 +93,7 @@ const char *gate_rights_parse(struct bytes text, struct gate_rights *ret_rights)
 {
     struct gate_rights rights = {0};
     while (text.len > 0) {
-        const struct bytes word = word_cut(&text, ' ');
+        const struct bytes word = bytes_part_take(&text, ' ', NULL);
         const char *what = word.len > 0 ? word_parse(word, &rights) : NULL;
         if (what != NULL)
             return what;

@@ -15,16 +15,6 @@ static bool take(struct bytes *rest, const char *text)
     return true;
 }
 
-/* Cut an attribute's value off `*rest`, with the comma behind it if there is one. */
-static struct bytes value_cut(struct bytes *rest)
-{
-    const uint8_t *comma = rest->len > 0 ? memchr(rest->ptr, ',', rest->len) : NULL;
-    const struct bytes value =
-        bytes_of(rest->ptr, comma == NULL ? rest->len : (size_t)(comma - rest->ptr));
-    *rest = bytes_skip(*rest, value.len + (comma != NULL));
-    return value;
-}
-
 static bool is_letter(uint8_t c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -33,7 +23,7 @@ static bool is_letter(uint8_t c)
 /* Go past an extension: a letter, '=', and something. */
 static bool extension_skip(struct bytes *rest)
 {
-    const struct bytes value = value_cut(rest);
+    const struct bytes value = bytes_part_take(rest, ',', NULL);
     return value.len > 2 && is_letter(value.ptr[0]) && value.ptr[1] == '=' && value.ptr[0] != 'm' &&
            memchr(value.ptr, '\0', value.len) == NULL;
 }
@@ -78,7 +68,7 @@ bool scram_first_parse(struct bytes message, struct scram_first *ret_first)
     if (message.len > SCRAM_MESSAGE_BYTES_MAX || (!take(&rest, "n,") && !take(&rest, "y,")))
         return false;
     if (take(&rest, "a=")) {
-        authzid = value_cut(&rest);
+        authzid = bytes_part_take(&rest, ',', NULL);
         if (authzid.len == 0)
             return false;
     } else if (!take(&rest, ",")) {
@@ -88,10 +78,10 @@ bool scram_first_parse(struct bytes message, struct scram_first *ret_first)
     first.bare = rest;
     if (!take(&rest, "n="))
         return false;
-    const struct bytes name = value_cut(&rest);
+    const struct bytes name = bytes_part_take(&rest, ',', NULL);
     if (!name_read(name, first.name, &first.name_bytes) || !take(&rest, "r="))
         return false;
-    first.nonce = value_cut(&rest);
+    first.nonce = bytes_part_take(&rest, ',', NULL);
     if (!nonce_ok(first.nonce) || first.nonce.len > SCRAM_CLIENT_NONCE_BYTES_MAX)
         return false;
     while (rest.len > 0)
@@ -122,10 +112,10 @@ bool scram_final_parse(struct bytes message, struct scram_final *ret_final)
     struct bytes rest = message;
     if (message.len > SCRAM_MESSAGE_BYTES_MAX || !take(&rest, "c="))
         return false;
-    final.channel = value_cut(&rest);
+    final.channel = bytes_part_take(&rest, ',', NULL);
     if (!take(&rest, "r="))
         return false;
-    final.nonce = value_cut(&rest);
+    final.nonce = bytes_part_take(&rest, ',', NULL);
     while (rest.len > 0 && !take(&rest, "p="))
         if (!extension_skip(&rest))
             return false;

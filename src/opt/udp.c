@@ -25,17 +25,6 @@ static uint8_t word_find(struct bytes word)
     return 0;
 }
 
-/* Cut the text up to the next '+' off the front of `rest`. *ret_more: there was one. */
-static struct bytes word_take(struct bytes *rest, bool *ret_more)
-{
-    const uint8_t *plus = rest->len > 0 ? memchr(rest->ptr, '+', rest->len) : NULL;
-    const size_t len = plus != NULL ? (size_t)(plus - rest->ptr) : rest->len;
-    const struct bytes word = bytes_of(rest->ptr, len);
-    *ret_more = plus != NULL;
-    *rest = bytes_skip(*rest, plus != NULL ? len + 1 : len);
-    return word;
-}
-
 /* ::/16 and the like have the addresses in them by which IPv4 is held (base/ip.h): all of it. */
 static bool too_short(const struct ip_prefix *prefix)
 {
@@ -66,7 +55,7 @@ const char *opt_udp_parse(const char *text, struct opt_udp *ret_udp)
     struct bytes rest = bytes_str(text);
     bool in_prefixes = false, more;
     do {
-        struct bytes word = word_take(&rest, &more);
+        struct bytes word = bytes_part_take(&rest, '+', &more);
         const uint8_t policy = word_find(word);
         udp.policy |= policy;
         const bool begins = bytes_starts(word, bytes_str(prefixes));

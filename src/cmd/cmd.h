@@ -99,7 +99,7 @@ enum cmd_rc {
 /* First and second step of a batch. Hints: a request without a key is fine. The first one also
  * computes req->hash. */
 void cmd_prefetch_bucket(struct cmd_ctx *ctx, struct proto_request *req);
-void cmd_prefetch_item(struct cmd_ctx *ctx, const struct proto_request *req);
+void cmd_prefetch_item(struct cmd_ctx *ctx, struct proto_request *req);
 
 /* Run a request; with has_value, `value` (or `value_bad`) has been set. Also answers
  * req->error. */

@@ -91,6 +91,7 @@ static inline void cmd_key_init(const struct cmd_ctx *ctx, const struct proto_re
     if (UNLIKELY(req->key_base64))
         key->key = bytes_of(ret_key->decoded, base64_decode(ret_key->decoded, req->key));
     key->hash = req->hashed ? req->hash : store_hash(ctx->store, key->key);
+    key->hint = req->hashed ? req->hint : 0;
 }
 
 /* ── time ─────────────────────────────────────────────────────────────────────────────────── */

@@ -54,6 +54,7 @@ enum {
     NET_DATAGRAMS = 32,             /* a batch of them */
     NET_DATAGRAM_BYTES = 64 * 1024, /* more than one can carry */
     NET_TICK_S = 60,
+    NET_AHEAD_MAX = 32, /* connections that `ahead` is told of at once */
 };
 
 /* ── what is served ───────────────────────────────────────────────────────────────────────── */
@@ -68,6 +69,7 @@ struct net_io {
     const struct ip_peer *peer; /* the other end */
     int fd;                     /* its number, as `stats conns` shows it */
     unsigned listener; /* what it came in by, for net_listener_tag() and net_listener_get() */
+    unsigned ahead;    /* n: it is the n-th that `ahead` was told of, with just this input; 0: no */
     uint32_t pause_ms; /* run, with NET_PAUSE: 1..60000 */
     uint8_t reason;    /* run, with NET_CLOSE: why, enum logger_reason; 0 (an error) at first */
 };
@@ -112,7 +114,16 @@ struct net_datagrams {
     struct out *out; /* empty; takes the answers, without blobs */
 };
 
+/* What a connection's next `run` will be given. */
+struct net_ahead {
+    struct bytes in;
+    uint32_t note;
+};
+
 struct net_ops {
+    /* Connections that will be run one after the other, in that order, before anything else
+     * happens: a hint, to have memory fetched. */
+    void (*ahead)(void *worker, const struct net_ahead *all, unsigned count);
     /* Run a batch of requests. `*session` is the connection's own, NULL at first. */
     enum net_rc (*run)(void *worker, void **session, struct net_io *io);
     /* After NET_FILL: where the next bytes go (ret_len > 0), and whether the connection's input

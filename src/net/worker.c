@@ -135,7 +135,7 @@ static void serve_event(struct net_worker *worker, const struct epoll_event *eve
     const bool stuck = conn->pending != NULL &&
                        (event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) == 0 &&
                        !(conn->want == NET_HOLD && conn->hangup);
-    if (!conn->queued && !stuck)
+    if (!conn->queued && !stuck && !net_stage_add(worker, conn))
         net_conn_serve(worker, conn);
 }
 
@@ -243,6 +243,7 @@ static void turn(struct net_worker *worker)
         worker->events_left = (unsigned)(count - 1 - i);
         serve_event(worker, &events[i]);
     }
+    net_stage_run(worker);
     if (UNLIKELY(worker->woken))
         serve_held(worker);
     if (UNLIKELY(worker->pauses.count > 0))

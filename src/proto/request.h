@@ -93,6 +93,7 @@ struct proto_request {
     uint8_t tail_bytes;   /* of the data block behind the value: 2 (CR LF), or 0 (binary) */
     bool key_base64;      /* `key` is base64 of the real key (meta b) and known to be readable */
     bool hashed;          /* `hash` belongs to `key`; cmd's own */
+    uint8_t hint;         /* cmd's own, set with `hashed` */
     uint64_t hash;        /* cmd's own */
     struct bytes key;     /* the first key as it stands in the line; keys that follow: `rest` */
     struct bytes rest;    /* what follows the first key, or (LINE) the word; line end excluded */

@@ -340,3 +340,20 @@ enum proto_rc proto_text_parse(struct bytes in, struct proto_request *ret_req, s
         *ret_used = (size_t)(lf + 1 - in.ptr);
     return rc;
 }
+
+struct bytes proto_text_key_peek(struct bytes in)
+{
+    enum { WORD_BYTES_MAX = 8 };
+    const uint8_t *at = in.ptr, *end = in.ptr + in.len;
+    const uint8_t *last = in.len > WORD_BYTES_MAX ? at + WORD_BYTES_MAX : end;
+    while (at < last && *at != ' ')
+        at++;
+    if (at >= last)
+        return bytes_of(NULL, 0);
+    at++;
+    const uint8_t *stop = text_token_end(at, end);
+    if (stop > at && stop < end && stop[-1] == '\r')
+        stop--;
+    const size_t len = (size_t)(stop - at);
+    return len <= PROTO_KEY_BYTES_MAX ? bytes_of(at, len) : bytes_of(NULL, 0);
+}

@@ -149,12 +149,14 @@ uint64_t store_hash(const struct store *store, struct bytes key);
 /* First and second step of a batch: fetch the bucket's cache lines, then (when these have
  * arrived) the item's. Hints only; correct without. */
 void store_prefetch_bucket(const struct store *store, uint64_t hash);
-void store_prefetch_item(const struct store *store, uint64_t hash);
+/* Returns where it found it, for store_key.hint. */
+MUST_USE uint8_t store_prefetch_item(const struct store *store, uint64_t hash);
 
 struct store_key {
     struct bytes key; /* 1..STORE_KEY_BYTES_MAX bytes */
     uint64_t hash;    /* store_hash(key) */
     bool binary;      /* the key came base64-encoded: remembered when an item is created */
+    uint8_t hint;     /* what store_prefetch_item() said, or 0: where to look first */
 };
 
 /* ── reading ──────────────────────────────────────────────────────────────────────────────── */
@@ -185,6 +187,9 @@ struct store_view {
 enum {
     STORE_GET_CAS = 1,     /* fill cas_unique */
     STORE_GET_NO_BUMP = 2, /* neither a use nor a fetch */
+    /* Only what an answer with the value needs: of the view key, value, value_bytes, fragmented,
+     * client_flags, created and cas_unique are filled. */
+    STORE_GET_BRIEF = 4,
 };
 
 /* Find a key. Lock-free. Returns STORE_OK or one of the misses (then *ret_view is untouched). */

@@ -288,7 +288,7 @@ static void op_get(struct worker *w)
     struct store_view view, want;
     const unsigned flags = (unsigned)draw(w, 4);
     store_prefetch_bucket(w->kit.store, s.key.hash);
-    store_prefetch_item(w->kit.store, s.key.hash);
+    s.key.hint = store_prefetch_item(w->kit.store, s.key.hash);
     const enum store_rc rc = store_get(w->kit.thread, &s.key, flags, &view);
     event_add(w, "get", flags, 0, rc);
     if (store_rc_is_miss(rc) && s.item != NULL)

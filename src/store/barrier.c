@@ -285,10 +285,8 @@ bool barriers_step(struct store_thread *thread)
     if (b->sweeping == 0)
         return sweep_begin(thread);
     if (!b->scan.done) {
-        uint64_t seen = 0;
         for (unsigned i = 0; i < SWEEP_BUCKETS && !b->scan.done; i++)
-            seen += scan_purge(thread, &b->scan);
-        count_add(thread, COUNT_SCANNED, seen);
+            (void)scan_purge(thread, &b->scan);
         return true;
     }
     if (b->grace == 0) {

@@ -58,8 +58,8 @@ struct snapshot_segment {
 
 /* Bytes of the file for a snapshot with these settings and prefixes, and this many segments. */
 size_t snapshot_bytes(const struct snapshot *snapshot);
-/* Write head, settings and prefixes, snapshot_bytes() of room. Segments follow by snapshot_segment_put(),
- * 0 <= i < segment_count, then snapshot_seal(). */
+/* Write head, settings and prefixes, snapshot_bytes() of room. Segments follow by
+ * snapshot_segment_put(), 0 <= i < segment_count, then snapshot_seal(). */
 void snapshot_write(uint8_t *dst, const struct snapshot *snapshot);
 void snapshot_segment_put(uint8_t *dst, const struct snapshot *snapshot, uint32_t i,
                           const struct snapshot_segment *segment);

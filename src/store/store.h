@@ -133,9 +133,10 @@ void store_thread_quiesce(struct store_thread *thread, uint32_t now_s);
 /* Before sleeping in the kernel; all views end here. */
 void store_thread_offline(struct store_thread *thread);
 
-/* Housekeeping of expired, flushed, deleted and evicted segments; run by one thread of the server in a
- * loop: online, store_maintain, offline, store_maintain_wait. Workers evict for themselves when
- * it falls behind, so nothing breaks (tests) when nobody calls it. */
+/* Housekeeping of expired, flushed and evicted segments, and of deleted prefixes; run by one thread
+ * of the server in a loop: online, store_maintain, offline, store_maintain_wait. Workers evict for
+ * themselves when it falls behind, so nothing breaks (tests) when nobody calls it, but for
+ * store_delete_prefix(), which will have no room at last. */
 void store_maintain(struct store_thread *thread);
 /* Sleep until memory runs low, store_maintain_wake() or `timeout_ms`. The thread must be
  * offline. */

@@ -63,8 +63,8 @@
  *      pieces of a thread that sleeps are taken back for it, while its word says STOLEN.
  *
  *  (5) Locks, outer to inner: maintenance > split > bucket (old, then new) > lines > threads; and
- *      group > queue. pool and barriers are leaves. Nobody waits for memory with a lock held but maintenance, and
- *      who holds that allocates from the reserve without waiting.
+ *      group > queue. pool and barriers are leaves. Nobody waits for memory with a lock held but
+ *      maintenance, and who holds that allocates from the reserve without waiting.
  *
  *  (6) flush_all notes the highest segment number given out; items in segments up to it are misses.
  *      It then closes the open segments, and every thread drops its pieces before it allocates

@@ -101,15 +101,14 @@ static inline uint8_t item_fmt(uint32_t exp_s, uint32_t client_flags, unsigned e
     return (uint8_t)((exp_s != 0 ? FMT_EXP : 0) | width << FMT_FLAGS_SHIFT | extra);
 }
 
+/* Numbers, large items, those with a stamp. */
+uint64_t item_bytes_for_odd(unsigned fmt, size_t klen, uint64_t vlen);
+
 static inline uint64_t item_bytes_for(unsigned fmt, size_t klen, uint64_t vlen)
 {
-    const uint64_t head = item_head_bytes(fmt) + klen;
-    if ((fmt & (FMT_NUMBER | FMT_LARGE | FMT_STAMP)) == 0)
-        return (head + vlen + ITEM_ALIGN - 1) & ~(uint64_t)(ITEM_ALIGN - 1);
-    const uint64_t stamp = (fmt & FMT_STAMP) ? ITEM_STAMP_BYTES : 0;
-    if ((fmt & (FMT_NUMBER | FMT_LARGE)) == 0)
-        return ((head + vlen + ITEM_ALIGN - 1) & ~(uint64_t)(ITEM_ALIGN - 1)) + stamp;
-    return item_align(head) + ((fmt & FMT_NUMBER) ? sizeof(uint64_t) : vlen) + stamp;
+    if (UNLIKELY((fmt & (FMT_NUMBER | FMT_LARGE | FMT_STAMP)) != 0))
+        return item_bytes_for_odd(fmt, klen, vlen);
+    return (item_head_bytes(fmt) + klen + vlen + ITEM_ALIGN - 1) & ~(uint64_t)(ITEM_ALIGN - 1);
 }
 
 /* Bytes of any record, whatever it is: the step of a walk. */

@@ -4,6 +4,15 @@
 
 /* ── books ────────────────────────────────────────────────────────────────────────────────── */
 
+uint64_t item_bytes_for_odd(unsigned fmt, size_t klen, uint64_t vlen)
+{
+    const uint64_t head = item_head_bytes(fmt) + klen;
+    const uint64_t stamp = (fmt & FMT_STAMP) ? ITEM_STAMP_BYTES : 0;
+    if ((fmt & (FMT_NUMBER | FMT_LARGE)) == 0)
+        return ((head + vlen + ITEM_ALIGN - 1) & ~(uint64_t)(ITEM_ALIGN - 1)) + stamp;
+    return item_align(head) + ((fmt & FMT_NUMBER) ? sizeof(uint64_t) : vlen) + stamp;
+}
+
 uint64_t item_total_bytes(const struct item *item)
 {
     return item_bytes(item) + ((item->fmt & FMT_LARGE) ? item_large_bytes(item) : 0);

@@ -119,11 +119,10 @@ static ALWAYS_INLINE void put_inherit(const struct writer *w, const struct mutat
     item_use_set(w->thread->store, &m->place, use, w->thread->now_s);
 }
 
-/* One try with a given layout. Returns ROOM_AGAIN when it had to be changed. */
-static enum room put_try(const struct writer *w, struct mutation *m, struct layout *layout,
-                         enum store_rc *ret_rc)
+/* One try with a record of that spec. Returns ROOM_AGAIN when the layout had to be changed. */
+static enum room put_try(const struct writer *w, struct mutation *m, const struct item_spec *spec,
+                         struct layout *layout, enum store_rc *ret_rc)
 {
-    const struct item_spec spec = put_spec(w, layout);
     const enum store_rc found = mutation_lock(m);
     const struct decision decision = put_decide(w, m, found);
     *ret_rc = decision.rc;
@@ -138,12 +137,12 @@ static enum room put_try(const struct writer *w, struct mutation *m, struct layo
         return ROOM_AGAIN;
     }
     put_inherit(w, m, alive, decision.stale);
-    if (!mutation_link(m, spec.exp_s)) { /* no slot and no line: fetch lines and try again */
+    if (!mutation_link(m, spec->exp_s)) { /* no slot and no line: fetch lines and try again */
         *ret_rc = STORE_NO_MEMORY;
         return ROOM_AGAIN;
     }
-    if (spec.fmt & FMT_LARGE)
-        upload_commit(w->thread, w->put->upload, spec.exp_s);
+    if (spec->fmt & FMT_LARGE)
+        upload_commit(w->thread, w->put->upload, spec->exp_s);
     return ROOM_READY;
 }
 
@@ -182,7 +181,7 @@ enum store_rc put_value(const struct writer *w, struct store_put_result *result)
             return STORE_NO_MEMORY;
         m.has_place = true;
         put_write(w, &spec, &m.place); /* outside the lock, so that the lock is short */
-        room = put_try(w, &m, &layout, &rc);
+        room = put_try(w, &m, &spec, &layout, &rc);
         const bool fresh = room == ROOM_READY && m.at.item == NULL;
         if (room == ROOM_READY && result != NULL)
             put_show(w, &m, result);

@@ -47,6 +47,7 @@ struct cmd_server_ops {
     void (*stats_access)(void *arg, struct out *out);
     void (*stats_limits)(void *arg, struct out *out);
     void (*stats_udp)(void *arg, struct out *out);
+    void (*stats_prefixes)(void *arg, struct out *out);
     void (*stats_reset)(void *arg); /* every worker's counters and the store's */
     /* Every worker's counters, added up. */
     void (*stats_sum)(void *arg, uint64_t ret_sum[STAT_ID_COUNT]);
@@ -55,6 +56,8 @@ struct cmd_server_ops {
     void (*shutdown)(void *arg, bool graceful);
     /* `verb`, which changes the server or tells what is in it, has been executed. */
     void (*admin_used)(const struct cmd_ctx *ctx, const char *verb);
+    /* Likewise of `verb`, which has deleted all keys that begin in some way. */
+    void (*prefix_deleted)(const struct cmd_ctx *ctx, const char *verb);
     void (*stats_security)(void *arg, struct out *out);
 #ifdef MATTE_TEST_BUILD
     bool (*misbehave)(void *arg, struct bytes what); /* true: it was possible */

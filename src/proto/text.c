@@ -225,7 +225,9 @@ static void parse_keyed(const struct proto_command *row, struct bytes rest,
     enum { DELETE_ARGS_MAX = 3 }; /* key, an old time, noreply; memccapable wants an end to it */
     struct tokens tokens;
     tokens_split(rest, &tokens);
-    const bool too_many = row->shape == PROTO_SHAPE_KEY && tokens.count > DELETE_ARGS_MAX;
+    /* A prefix with a blank in it, mistyped, would be a shorter one, which deletes more. */
+    const bool too_many = (row->shape == PROTO_SHAPE_KEY && tokens.count > DELETE_ARGS_MAX) ||
+                          (row->shape == PROTO_SHAPE_PREFIX && tokens.count > 1u + req->noreply);
     if (tokens.count < row->args_min || too_many || !text_key_ok(tokens.at[0])) {
         text_refuse(req, PROTO_REPLY_BAD_FORMAT);
         return;
@@ -261,6 +263,7 @@ static void parse_args(const struct proto_command *row, struct bytes rest,
     case PROTO_SHAPE_STORE:
     case PROTO_SHAPE_CAS:
     case PROTO_SHAPE_KEY:
+    case PROTO_SHAPE_PREFIX:
     case PROTO_SHAPE_NUMBER:
     case PROTO_SHAPE_EXPTIME:
         (void)take_noreply(rest, req); /* counts as an argument all the same */

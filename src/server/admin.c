@@ -69,6 +69,10 @@ static void general_store(struct general *general, const struct server *server)
     value[STAT_RECLAIMED] = info.reclaimed;
     value[STAT_CRAWLER_RECLAIMED] = info.expired_background;
     value[STAT_CRAWLER_ITEMS_CHECKED] = info.scanned;
+    value[STAT_PREFIXES_PENDING] = info.prefixes_pending;
+    value[STAT_PREFIXES_MAX] = STORE_PREFIXES_MAX;
+    value[STAT_PREFIX_ITEMS] = info.prefix_deleted;
+    value[STAT_PREFIX_SWEEPS] = info.prefix_sweeps;
 }
 
 static void put_seconds(struct out *out, const struct timeval *time)
@@ -146,6 +150,17 @@ static void stats_udp(void *arg, struct out *out)
         out_printf(out, "STAT udp_answer_max %zu\r\n", (size_t)server->opts->udp_answer_max_bytes);
     }
     stat_print_udp(out, sum);
+}
+
+static void stats_prefixes(void *arg, struct out *out)
+{
+    struct server *server = arg;
+    struct general general = {0};
+    uint64_t sum[STAT_ID_COUNT];
+    general_store(&general, server);
+    stat_registry_sum(server->stats, sum);
+    const struct stat_provider provider = {.value = general_value, .arg = &general};
+    stat_print_prefixes(out, sum, &provider);
 }
 
 static void stats_sum(void *arg, uint64_t ret_sum[STAT_ID_COUNT])
@@ -272,7 +287,9 @@ const struct cmd_server_ops admin_ops = {
     .stats_limits = stats_limits,
     .stats_security = stats_security,
     .admin_used = server_admin_used,
+    .prefix_deleted = server_prefix_deleted,
     .stats_udp = stats_udp,
+    .stats_prefixes = stats_prefixes,
     .stats_reset = stats_reset,
     .stats_sum = stats_sum,
     .memory_set = memory_set,

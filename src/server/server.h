@@ -77,6 +77,7 @@ bool server_tls_refresh(struct server *server, char *ret_error);
 MUST_USE int server_events_init(struct server *server, char *ret_error);
 void server_events_print(struct server *server, struct out *out); /* stats security */
 void server_admin_used(const struct cmd_ctx *ctx, const char *verb);
+void server_prefix_deleted(const struct cmd_ctx *ctx, const char *verb);
 
 /* arrive.c: net_config.arrive; `arg` is a struct server. */
 bool server_arrive(void *arg, unsigned listener, const struct ip_peer *peer,

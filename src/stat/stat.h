@@ -81,6 +81,10 @@ void stat_print(struct out *out, const struct opts *opts, const uint64_t sum[STA
 /* Append the rows of `stats udp`, likewise. */
 void stat_print_udp(struct out *out, const uint64_t sum[STAT_ID_COUNT]);
 
+/* Append the rows of `stats prefixes`, likewise. */
+void stat_print_prefixes(struct out *out, const uint64_t sum[STAT_ID_COUNT],
+                         const struct stat_provider *provider);
+
 /* What `stats settings` shows and the options do not tell, or that has changed since the start. */
 struct stat_settings {
     uint64_t memory_limit_bytes; /* cache_memlimit changes it */

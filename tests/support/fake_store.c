@@ -318,6 +318,13 @@ void store_flush(struct store_thread *thread, uint32_t when_s)
     fake_leave(thread);
 }
 
+bool store_delete_prefix(struct store_thread *thread, struct bytes prefix)
+{
+    model_delete_prefix(fake_enter(thread), prefix);
+    fake_leave(thread);
+    return true;
+}
+
 /* ── uploads ──────────────────────────────────────────────────────────────────────────────── */
 
 enum store_rc store_upload_new(struct store_thread *thread, const struct store_key *key,

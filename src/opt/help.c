@@ -55,6 +55,7 @@ static const char *value_word(const struct opt_row *row)
     case OPT_KIND_SIZE_KIB:
         return "KIB";
     case OPT_KIND_SIZE_MIB:
+    case OPT_KIND_MEMORY:
         return "MIB";
     case OPT_KIND_CHAR:
         return "C";

@@ -43,7 +43,9 @@ static bool refuse_value(struct opt_parse *parse, const struct opt_row *row, con
 /* What a bare number of this kind counts. */
 static uint64_t unit_of(enum opt_kind kind)
 {
-    return kind == OPT_KIND_SIZE_KIB ? 1024 : kind == OPT_KIND_SIZE_MIB ? 1024 * 1024 : 1;
+    return kind == OPT_KIND_SIZE_KIB                              ? 1024
+           : kind == OPT_KIND_SIZE_MIB || kind == OPT_KIND_MEMORY ? 1024 * 1024
+                                                                  : 1;
 }
 
 /* Take a suffix k, m or g off the end of `text` and return what it stands for. */
@@ -120,6 +122,7 @@ static void number_range_format(char dst[RANGE_BYTES], const struct opt_row *row
     const char *suffix = row->kind == OPT_KIND_SIZE       ? " bytes, or with k, m, g"
                          : row->kind == OPT_KIND_SIZE_KIB ? " (KiB)"
                          : row->kind == OPT_KIND_SIZE_MIB ? " (MiB)"
+                         : row->kind == OPT_KIND_MEMORY   ? " (MiB), or auto"
                                                           : "";
     if (row->min >= row->max)
         snprintf(dst, RANGE_BYTES, "%.15g (%s)", row->min, row->help);
@@ -145,6 +148,19 @@ static bool number_set(struct opt_parse *parse, const struct opt_row *row, const
     if ((value < row->min || value > row->max) && !is_default && !is_any_port)
         return refuse_value(parse, row, text, "is out of range", range);
     number_store(parse->opts, row, value);
+    return true;
+}
+
+/* 0 until all options are known: opt_memory_auto(). */
+static bool memory_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
+{
+    if (strcmp(text, "auto") != 0)
+        return number_set(parse, row, text);
+    if (parse->opts->machine_bytes == 0)
+        return refuse_value(parse, row, text,
+                            "is not possible: how much memory there is, is unknown",
+                            "a number of MiB");
+    number_store(parse->opts, row, 0);
     return true;
 }
 
@@ -328,6 +344,8 @@ static bool value_set(struct opt_parse *parse, const struct opt_row *row, const 
     case OPT_KIND_SIZE_MIB:
     case OPT_KIND_REAL:
         return number_set(parse, row, text);
+    case OPT_KIND_MEMORY:
+        return memory_set(parse, row, text);
     case OPT_KIND_RATE:
     case OPT_KIND_RATE_SIZE:
         return rate_set(parse, row, text);
@@ -400,6 +418,7 @@ int opt_value_default(struct opts *opts, const struct opt_row *row)
     case OPT_KIND_SIZE:
     case OPT_KIND_SIZE_KIB:
     case OPT_KIND_SIZE_MIB:
+    case OPT_KIND_MEMORY:
     case OPT_KIND_REAL:
         if (!number_parse(row, row->dflt, &value))
             return -EINVAL;

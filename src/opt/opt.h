@@ -97,6 +97,8 @@ void opt_inert_each(const struct opts *opts, void (*each)(const char *label));
 int opt_report(const struct opt_result *result);
 /* What -h prints; at most 80 columns. */
 void opt_print_help(FILE *file);
+/* The options for a manual page, in the language of scdoc(5). */
+void opt_print_manual(FILE *file);
 
 enum opt_protocol {
     OPT_PROTOCOL_DEFAULT,

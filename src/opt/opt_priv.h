@@ -68,6 +68,11 @@ enum { OPT_LABEL_BYTES = 64 };
 /* What a person calls the option: "-c, --conn-limit", "-D" or "-o idle_timeout". */
 void opt_label_format(char dst[OPT_LABEL_BYTES], const struct opt_row *row);
 
+/* The word that stands for the value in help and manual; NULL: it takes none. */
+const char *opt_value_word(const struct opt_row *row);
+/* Is there anything to tell below this heading? */
+bool opt_group_has_effect(const struct opt_row *group);
+
 /* Does the option take a value (LEVEL: may it)? */
 bool opt_kind_has_value(enum opt_kind kind);
 

@@ -294,22 +294,11 @@ static bool udp_check(struct opt_parse *parse)
     return true;
 }
 
-uint64_t opt_memory_auto(uint64_t machine_bytes, uint32_t conns)
-{
-    /* Measured: without clients a server has 4 MiB more than -m, and 16 KiB for a connection that
-     * has sent half a request. The rest is for TLS, answers that wait, and buffers of the kernel,
-     * which count for the container as well. */
-    const uint64_t besides = (32ull << 20) + conns * (16ull << 10);
-    const uint64_t quarter = machine_bytes / 4, share = 3 * quarter;
-    const uint64_t bytes = share > besides + quarter ? share - besides : quarter;
-    return bytes < 1 << 20 ? 1 << 20 : bytes >> 20 << 20;
-}
-
 static void together_check(struct opt_parse *parse)
 {
     struct opts *opts = parse->opts;
     if (opts->memory_limit_bytes == 0)
-        opts->memory_limit_bytes = opt_memory_auto(opts->machine_bytes, opts->conn_limit);
+        opts->memory_limit_bytes = opt_memory_auto(opt_machine_bytes(), opts->conn_limit);
     const uint64_t item_bytes_max = opts->memory_limit_bytes / 2;
     if (opts->max_item_bytes > item_bytes_max && !given(parse, 'I'))
         opts->max_item_bytes = item_bytes_max; /* -m 1 alone shall work */

@@ -30,7 +30,7 @@
 #define OPT_CTYPE_SIZE      uint64_t /* bytes; or with a suffix k, m, g */
 #define OPT_CTYPE_SIZE_KIB  uint64_t /* the text is in KiB, the field in bytes */
 #define OPT_CTYPE_SIZE_MIB  uint64_t
-#define OPT_CTYPE_MEMORY    uint64_t /* as SIZE_MIB; or "auto": a share of opts.machine_bytes */
+#define OPT_CTYPE_MEMORY    uint64_t /* as SIZE_MIB; or "auto", see opt_machine_set() */
 #define OPT_CTYPE_REAL      double
 #define OPT_CTYPE_RATE      struct opt_rate /* N or N:BURST, per second; 0: off */
 #define OPT_CTYPE_RATE_SIZE struct opt_rate /* likewise; each may have a suffix k, m, g */
@@ -56,7 +56,6 @@ struct opts {
 #define OPT(field, kind, ...) OPT_CTYPE_##kind field;
 #define SUB(field, kind, ...) OPT_CTYPE_##kind field;
 #include "tbl/options.def"
-    uint64_t machine_bytes;   /* set by the caller before opt_parse(): all memory; 0: unknown */
     bool stats_detail;        /* -D was given: `stats detail` starts switched on */
     bool given[OPT_ROWS_MAX]; /* row n of the table was on the command line */
 };
@@ -85,6 +84,9 @@ void opt_fini(struct opts *opts); /* also after a failed opt_init() or a refused
  * one, -h or -V; then check what concerns several options. */
 void opt_parse(struct opts *opts, int argc, char *const argv[], struct opt_result *ret_result);
 
+/* How much memory there is, for -m auto; without, that is refused. Once, before anything is parsed.
+ */
+void opt_machine_set(uint64_t machine_bytes);
 /* What -m auto stands for: three quarters of `machine_bytes` less what the server needs besides,
  * with `conns` connections; at least a quarter. */
 uint64_t opt_memory_auto(uint64_t machine_bytes, uint32_t conns);

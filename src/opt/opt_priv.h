@@ -73,6 +73,9 @@ const char *opt_value_word(const struct opt_row *row);
 /* Is there anything to tell below this heading? */
 bool opt_group_has_effect(const struct opt_row *group);
 
+/* What opt_machine_set() was told; 0: nothing. */
+uint64_t opt_machine_bytes(void);
+
 /* Does the option take a value (LEVEL: may it)? */
 bool opt_kind_has_value(enum opt_kind kind);
 

@@ -151,12 +151,35 @@ static bool number_set(struct opt_parse *parse, const struct opt_row *row, const
     return true;
 }
 
+static uint64_t known_bytes; /* of memory; written once, before any thread */
+
+void opt_machine_set(uint64_t bytes)
+{
+    known_bytes = bytes;
+}
+
+uint64_t opt_machine_bytes(void)
+{
+    return known_bytes;
+}
+
+uint64_t opt_memory_auto(uint64_t machine_bytes, uint32_t conns)
+{
+    /* Measured: without clients a server has 4 MiB more than -m, and 16 KiB for a connection that
+     * has sent half a request. The rest is for TLS, answers that wait, and buffers of the kernel,
+     * which count for the container as well. */
+    const uint64_t besides = (32ull << 20) + conns * (16ull << 10);
+    const uint64_t quarter = machine_bytes / 4, share = 3 * quarter;
+    const uint64_t bytes = share > besides + quarter ? share - besides : quarter;
+    return bytes < 1 << 20 ? 1 << 20 : bytes >> 20 << 20;
+}
+
 /* 0 until all options are known: opt_memory_auto(). */
 static bool memory_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
 {
     if (strcmp(text, "auto") != 0)
         return number_set(parse, row, text);
-    if (parse->opts->machine_bytes == 0)
+    if (opt_machine_bytes() == 0)
         return refuse_value(parse, row, text,
                             "is not possible: how much memory there is, is unknown",
                             "a number of MiB");

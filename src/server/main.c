@@ -226,11 +226,11 @@ int main(int argc, char **argv)
 {
     struct opts opts;
     struct opt_result result;
+    opt_machine_set(machine_memory_bytes());
     if (opt_init(&opts) != 0) {
         log_line(LOG_ERROR, "out of memory");
         return PROCESS_OS;
     }
-    opts.machine_bytes = machine_memory_bytes();
     opt_parse(&opts, argc, argv, &result);
     int code = 0;
     if (result.action == OPT_RUN) {

@@ -566,11 +566,12 @@ static void memory_auto(void **state)
     struct opt_result result;
     char *argv[] = {"matted", "-m", "auto", "-c", "16"};
     assert_int_equal(opt_init(&opts), 0);
-    opts.machine_bytes = 512ull << 20;
+    opt_machine_set(512ull << 20);
     opt_parse(&opts, 5, argv, &result);
     assert_int_equal(result.action, OPT_RUN);
     assert_int_equal(opts.memory_limit_bytes, 351 << 20); /* -c counts although it came later */
     opt_fini(&opts);
+    opt_machine_set(0);
 }
 
 static void help(void **state)

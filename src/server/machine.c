@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cgroup.h"
+#include "base/log.h"
 
 enum { FILE_BYTES_MAX = 1 << 20 }; /* of mountinfo: a host of many containers has long ones */
 
@@ -56,4 +57,17 @@ uint64_t machine_memory_bytes(void)
     const uint64_t bytes = pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
     const uint64_t limit = machine_limit_bytes();
     return limit > 0 && (bytes == 0 || limit < bytes) ? limit : bytes;
+}
+
+void machine_check(const struct opts *opts)
+{
+    enum { MIB_BITS = 20, BESIDES_MIB = 16 }; /* what a small server needs in any case */
+    const uint64_t limit = machine_limit_bytes();
+    if (limit > 0 && opts->memory_limit_bytes + (BESIDES_MIB << MIB_BITS) > limit)
+        log_line(LOG_ERROR,
+                 "warning: -m %llu MiB and what else a server needs are more than its control "
+                 "group (container) may have, %llu MiB; when the cache fills, the kernel will end "
+                 "it. -m auto takes what is left",
+                 (unsigned long long)(opts->memory_limit_bytes >> MIB_BITS),
+                 (unsigned long long)(limit >> MIB_BITS));
 }

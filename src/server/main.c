@@ -139,20 +139,6 @@ static uint64_t udp_sockets(const struct opts *opts)
     return names * ADDRESSES_PER_NAME;
 }
 
-/* A cache that fills beyond that is ended by the kernel, long after anybody looks at the start. */
-static void memory_check(const struct opts *opts)
-{
-    enum { MIB_BITS = 20, BESIDES_MIB = 16 }; /* what a small server needs in any case */
-    const uint64_t limit = machine_limit_bytes();
-    if (limit > 0 && opts->memory_limit_bytes + (BESIDES_MIB << MIB_BITS) > limit)
-        log_line(LOG_ERROR,
-                 "warning: -m %llu MiB and what else a server needs are more than its control "
-                 "group (container) may have, %llu MiB; when the cache fills, the kernel will end "
-                 "it. -m auto takes what is left",
-                 (unsigned long long)(opts->memory_limit_bytes >> MIB_BITS),
-                 (unsigned long long)(limit >> MIB_BITS));
-}
-
 /* Limits, rights, background: what is settled before anything is set up. Returns the exit code. */
 static int settle(const struct opts *opts)
 {
@@ -162,7 +148,7 @@ static int settle(const struct opts *opts)
                  "warning: %u worker threads; more than the machine has processors only "
                  "make it slower",
                  opts->threads);
-    memory_check(opts);
+    machine_check(opts);
     int code = opts->coredumps ? process_cores_allow() : 0;
     if (code == 0 && opts->large_pages)
         code = process_large_pages_check();

@@ -143,6 +143,7 @@ struct net_worker {
     uint32_t reviews, review_left; /* review: how many there were, slots still to be looked at */
     uint32_t sweep_fd, sweep_s;    /* sweep: where it goes on, when it was last */
     uint8_t drain;                 /* net->drain, as of the last time that it was woken */
+    uint64_t drained_ms;           /* when it last looked who has fallen idle */
     _Atomic uint32_t beat;         /* net->beat, likewise; release: the loop has turned */
     struct net_udp *udp;
     size_t udp_count;

@@ -237,10 +237,16 @@ static bool has_input(const struct net_worker *worker, const struct net_conn *co
     return recv(net_conn_fd(worker->net, conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-/* Close who has fallen idle. All are looked at each time: this is no state to stay in, and a look
- * costs a cache line. */
+enum { DRAIN_MS = 50 };
+
+/* Close who has fallen idle. All are looked at, which costs a cache line each, so not in every turn
+ * of a busy worker. */
 static NOINLINE void drain(struct net_worker *worker)
 {
+    const uint64_t now_ms = clock_mono_ms();
+    if (now_ms - worker->drained_ms < DRAIN_MS / 2)
+        return;
+    worker->drained_ms = now_ms;
     const uint32_t used = atomic_load_explicit(&worker->net->fds_used, memory_order_relaxed);
     for (uint32_t fd = 0; fd < used; fd++) {
         struct net_conn *conn = own_conn(worker, fd);
@@ -268,7 +274,6 @@ static void close_all(struct net_worker *worker)
 /* How long a worker without anything to do may sleep. */
 static int sleep_ms(const struct net_worker *worker)
 {
-    enum { DRAIN_MS = 50 };
     if (UNLIKELY(worker->drain != NET_DRAIN_OFF))
         return DRAIN_MS;
     return worker->net->sweep_every_s > 0 ? 1000 : -1;

@@ -64,6 +64,6 @@ def test_the_socket_is_where_the_server_listens_by_default():
 
 def test_options_of_the_default_file_are_accepted():
     text = (pathlib.Path(ROOT) / "packaging/matted.default").read_text()
-    words = re.search(r'^MATTED_OPTIONS="(.*)"$', text, re.M)[1].split()
+    words = re.search(r'^OPTIONS="(.*)"$', text, re.M)[1].split()
     done = subprocess.run([BINARY, *words, "-h"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0 and done.stdout.startswith("Usage: matted")

@@ -70,4 +70,6 @@ MUST_USE bool cli_time_parse(struct bytes text, uint64_t max_ms, uint64_t *ret_m
 /* Text of words, and a line end: wrapped to a terminal of 80 columns, from column `at` on. */
 void cli_wrapped_print(FILE *file, const char *text, int at);
 void cli_help_print(FILE *file);
+/* All subcommands for a manual page, in the language of scdoc(5). */
+void cli_print_manual(FILE *file);
 void cli_command_help_print(FILE *file, const struct cli_command *command);

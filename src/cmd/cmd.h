@@ -54,6 +54,8 @@ struct cmd_server_ops {
     bool (*memory_set)(void *arg, uint64_t memory_bytes); /* false: not possible */
     void (*verbosity_set)(void *arg, unsigned level);
     void (*shutdown)(void *arg, bool graceful);
+    /* Begin or end being drained; false: it is too late for that. */
+    bool (*drain)(const struct cmd_ctx *ctx, bool on);
     /* `verb`, which changes the server or tells what is in it, has been executed. */
     void (*admin_used)(const struct cmd_ctx *ctx, const char *verb);
     /* Likewise of `verb`, which has deleted all keys that begin in some way. */

@@ -67,7 +67,8 @@ struct net_conn {          /* one cache line */
     uint8_t reason : 2;    /* enum logger_reason: why it will be closed */
     uint8_t listener;      /* index in net->listeners */
     _Atomic uint16_t worker;
-    uint16_t spare;
+    uint8_t late; /* enum net_late */
+    uint8_t spare;
     uint32_t note;           /* the ops' own */
     _Atomic uint32_t last_s; /* when something arrived, cache time */
     uint32_t in_at, in_end;  /* unused input in `in` */
@@ -156,6 +157,9 @@ struct net_worker {
     size_t tls_gather_cap;
     uint32_t reviews, review_left; /* review: how many there were, slots still to be looked at */
     uint32_t sweep_fd, sweep_s;    /* sweep: where it goes on, when it was last */
+    uint8_t drain;                 /* net->drain, as of the last time that it was woken */
+    uint64_t drained_ms;           /* when it last looked who has fallen idle */
+    _Atomic uint32_t beat;         /* net->beat, likewise; release: the loop has turned */
     struct net_udp *udp;
     size_t udp_count;
     struct net_batch *batch; /* NULL without datagrams */
@@ -174,6 +178,7 @@ struct net_listener {
     uint8_t tag;   /* of its net_address */
     enum net_tls_mode tls;
     bool datagrams;
+    bool handed; /* over to us; others may use it after us */
 };
 
 struct net {
@@ -194,6 +199,11 @@ struct net {
     atomic_bool paused; /* nothing is accepted for now; read by workers that close a connection */
     uint64_t paused_since_ns;
     _Atomic uint32_t reviews; /* asked for by net_review() */
+    /* enum net_drain: release by net_drain(), acquire by the loops when they are woken. */
+    _Atomic uint8_t drain;
+    uint64_t end_ns; /* the listener's: when NET_DRAIN_END is over; 0: it has not begun */
+    /* Asked for by net_beat(), and the listener's answer, as net_worker.beat. */
+    _Atomic uint32_t beat, listener_beat;
     struct net_own own;
     uint64_t tick_ns; /* the next tick; 0: there are none */
     /* All connections: the listener adds, workers subtract; see net_conn_close(). */

@@ -13,6 +13,7 @@
 #include "gate/limit.h"
 #include "net/tls.h"
 #include "server/confine.h"
+#include "server/pass.h"
 #include "server/server.h"
 
 /* ── stats ────────────────────────────────────────────────────────────────────────────────── */
@@ -119,7 +120,8 @@ static void stats_settings(void *arg, struct out *out)
         .memory_limit_bytes = info.memory_bytes,
         .verbose = log_level_get(),
         .oldest_s = info.oldest_s,
-        .port = server->opts->port >= 0 ? server->opts->port : server->port,
+        .port = server->opts->port >= 0 && server->activation->count == 0 ? server->opts->port
+                                                                          : server->port,
         .udp_port = server->opts->udp_port >= 0 ? server->opts->udp_port : server->udp_port,
         .stats_detail = cmd_prefixes_on(&server->prefixes),
         .slab_automove = TUNED(server, automove),
@@ -263,6 +265,17 @@ static void shut_down(void *arg, bool graceful)
     server_stop(server, graceful);
 }
 
+/* Whoever has said it stays connected, and can take it back. */
+static bool drain(const struct cmd_ctx *ctx, bool on)
+{
+    const struct session_worker *worker = (const struct session_worker *)ctx; /* its first member */
+    if (!server_drain(ctx->server_arg, on))
+        return false;
+    if (on && ctx->conn != NULL)
+        pass_late_set(worker, ctx->conn);
+    return true;
+}
+
 #ifdef MATTE_TEST_BUILD
 static bool misbehave(void *arg, struct bytes what)
 {
@@ -295,5 +308,6 @@ const struct cmd_server_ops admin_ops = {
     .memory_set = memory_set,
     .verbosity_set = verbosity_set,
     .shutdown = shut_down,
+    .drain = drain,
     .certs_refresh = certs_refresh,
 };

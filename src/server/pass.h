@@ -42,6 +42,9 @@ bool pass_may_stay(void *worker, const struct net_io *io);
 /* Somebody has logged in, or out (0). */
 void pass_user_set(const struct session_worker *worker, const struct net_io *io, uint16_t user);
 
+/* The server is being drained because this connection has said so: it stays, to administrate. */
+void pass_late_set(const struct session_worker *worker, const struct net_io *io);
+
 /* Of a restricted connection: a request that it may not send gets the refusal as its `error`, so
  * that cmd_run() answers just that. */
 void pass_judge(const struct session_worker *worker, const struct net_io *io,

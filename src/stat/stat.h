@@ -13,6 +13,7 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/attr.h"
 #include "base/out.h"
@@ -110,3 +111,5 @@ void stat_print_settings(struct out *out, const struct opts *opts,
 
 /* The row's name in `stats`. */
 const char *stat_name(enum stat_id id);
+/* The rows of the general `stats` for a manual page, in the language of scdoc(5). */
+void stat_print_manual(FILE *file);

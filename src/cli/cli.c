@@ -11,13 +11,29 @@
 #define MATTE_VERSION "unversioned"
 #endif
 
+/* Where messages go instead of stderr, or NULL. */
+static char *caught;
+static size_t caught_cap;
+
+void cli_error_catch(char *text, size_t cap)
+{
+    caught = text;
+    caught_cap = cap;
+    if (text != NULL)
+        text[0] = '\0';
+}
+
 void cli_error(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fputs("matte: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    if (caught != NULL) {
+        vsnprintf(caught, caught_cap, format, args);
+    } else {
+        fputs("matte: ", stderr);
+        vfprintf(stderr, format, args);
+        fputc('\n', stderr);
+    }
     va_end(args);
 }
 
@@ -64,16 +80,18 @@ static bool wants_help(int argc, char **argv)
     return false;
 }
 
-static enum cli_exit command_run(const struct cli_command *command, int argc, char **argv)
+enum cli_exit cli_command_run(const struct cli_command *command, const struct cli_args *defaults,
+                              int argc, char **argv)
 {
     if (wants_help(argc, argv)) {
         cli_command_help_print(stdout, command);
         return CLI_FINE;
     }
-    struct cli_args args;
-    char fault[CLI_FAULT_BYTES];
+    struct cli_args args = *defaults;
+    char fault[CLI_FAULT_BYTES], name[CLI_NAME_BYTES];
     if (!cli_args_parse(command, argc, argv, &args, fault)) {
-        cli_error("%s: %s; see `matte help %s`", command->name, fault, command->name);
+        cli_command_name(command, name);
+        cli_error("%s: %s; see `matte help %s`", name, fault, name);
         return CLI_USAGE;
     }
     return command->run(&args);
@@ -93,7 +111,11 @@ static enum cli_exit dispatch(int argc, char **argv)
     if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0)
         name = "help";
     const struct cli_command *command = cli_command_find(name);
-    return command == NULL ? no_subcommand(name) : command_run(command, argc - 2, argv + 2);
+    if (command == NULL)
+        return no_subcommand(name);
+    struct cli_args defaults;
+    cli_args_defaults(&defaults);
+    return cli_command_run(command, &defaults, argc - 2, argv + 2);
 }
 
 int cli_run(int argc, char **argv)

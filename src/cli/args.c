@@ -179,8 +179,8 @@ static bool value_refuse(struct parse *parse, const struct cli_option_row *row, 
 
 /* ── the line ─────────────────────────────────────────────────────────────────────────────── */
 
-/* Is it "--name", "--name=value", "-c" or "-cvalue" of this row? *ret_value is what stands behind it
- * in the same word, or NULL. */
+/* Is it "--name", "--name=value", "-c" or "-cvalue" of this row? *ret_value is what stands behind
+ * it in the same word, or NULL. */
 static bool option_is(const struct cli_option_row *row, const char *word, const char **ret_value)
 {
     const size_t len = strlen(row->name);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The operator's program `matte`: subcommands about single items, on our server and on memcached."""
+"""The operator's program `matte`: single items, on our server and on memcached."""
 
 import json
 import os

@@ -59,8 +59,8 @@ enum cli_reply_rc {
     CLI_REPLY_BAD,  /* it is none, whatever follows */
 };
 
-/* Read one line, or a VALUE or VA with its data, at the start of `in`. WHOLE: the bytes that it
- * took are counted in *ret_used. MORE never asks for more than CLI_LINE_BYTES_MAX + CLI_VALUE_BYTES_MAX. */
+/* Read one line, or a VALUE or VA with its data, at the start of `in`. WHOLE: *ret_used counts the
+ * bytes that it took. MORE never asks for more than CLI_LINE_BYTES_MAX + CLI_VALUE_BYTES_MAX. */
 MUST_USE enum cli_reply_rc cli_reply_parse(struct bytes in, struct cli_reply *ret_reply,
                                            size_t *ret_used);
 

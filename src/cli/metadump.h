@@ -44,8 +44,7 @@ bool cli_filter_takes(const struct cli_filter *filter, const struct cli_meta *me
  * the others, and a '\' takes the next byte as it is. In time pattern * text, whatever they are. */
 bool cli_glob_match(struct bytes pattern, struct bytes text);
 
-/* The key as a word of printable ASCII in `dst` (room for 3 bytes for each of it, and a NUL): what is
- * none of it, and '%', become %XX. Returns dst. */
+/* The key as a word of printable ASCII: what is none of it, and '%', become %XX. Returns dst. */
 enum { CLI_KEY_TEXT_BYTES = 3 * CLI_META_KEY_BYTES_MAX + 1 };
 char *cli_key_format(char dst[CLI_KEY_TEXT_BYTES], struct bytes key);
 /* A key that the text protocol has no word for: it must be sent in base64. */

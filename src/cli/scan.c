@@ -4,6 +4,7 @@
 
 #include <time.h>
 
+#include "base/clock.h"
 #include "cli/cli_priv.h"
 
 bool cli_filter_of(const struct cli_args *args, struct cli_filter *ret_filter)
@@ -22,18 +23,24 @@ bool cli_filter_of(const struct cli_args *args, struct cli_filter *ret_filter)
     return true;
 }
 
-/* What the server's statistics say of how much there is, and of its clock. They may be forbidden. */
+/* What the server's statistics say of how much there is, and of its clock; where they may be
+ * had. */
 static enum cli_exit stats_look(struct cli_scan *scan)
 {
     struct cli_rows rows = {0};
+    char fault[200];
+    cli_error_catch(fault, sizeof(fault));
     const enum cli_exit code = cli_link_rows(&scan->link, "stats\r\n", NULL, &rows);
+    cli_error_catch(NULL, 0);
+    if (code != CLI_FINE && code != CLI_NO)
+        cli_error("%s", fault);
     if (code == CLI_FINE) {
         scan->expected = (uint64_t)cli_rows_real(&rows, "curr_items");
         const double time_s = cli_rows_real(&rows, "time");
         scan->clock_s = time_s > 0 ? (int64_t)time_s - (int64_t)time(NULL) : 0;
     }
     cli_rows_fini(&rows);
-    return code;
+    return code == CLI_NO ? CLI_FINE : code;
 }
 
 static bool is_refusal(const struct cli_reply *reply)
@@ -41,6 +48,12 @@ static bool is_refusal(const struct cli_reply *reply)
     return reply->kind == CLI_REPLY_ERROR || reply->kind == CLI_REPLY_CLIENT_ERROR ||
            reply->kind == CLI_REPLY_SERVER_ERROR ||
            bytes_starts(reply->line, bytes_str("BADCLASS"));
+}
+
+/* A memcached has one crawler, and that may be at work for somebody else, or for itself. */
+static bool is_busy(const struct cli_reply *reply)
+{
+    return bytes_starts(reply->line, bytes_str("BUSY"));
 }
 
 /* Take one reply of the dump in. *ret_is_item: it is one, in *ret_meta. */
@@ -58,11 +71,26 @@ static enum cli_exit reply_take(struct cli_scan *scan, const struct cli_reply *r
     if (*ret_is_item)
         return CLI_FINE;
     char text[200];
-    if (!bytes_starts(reply->line, bytes_str("BUSY")) &&
-        !bytes_starts(reply->line, bytes_str("BADCLASS")))
+    if (!is_busy(reply) && !bytes_starts(reply->line, bytes_str("BADCLASS")))
         return cli_link_refused(reply);
     cli_error("the server refuses: %s", cli_text_format(text, sizeof(text), reply->line));
     return CLI_NO;
+}
+
+/* Ask for the dump, for as long as --timeout says; *ret_reply is its first reply. */
+static enum cli_exit dump_ask(struct cli_scan *scan, const char *request,
+                              struct cli_reply *ret_reply)
+{
+    enum { PAUSE_NS = 50 * 1000 * 1000 };
+    const uint64_t end_ns = clock_mono_ns() + scan->link.args->timeout_ms * 1000000;
+    for (;;) {
+        enum cli_exit code = cli_link_ask(&scan->link, bytes_str(request), CLI_ASK_READS);
+        if (code == CLI_FINE)
+            code = cli_link_reply(&scan->link, ret_reply);
+        if (code != CLI_FINE || !is_busy(ret_reply) || clock_mono_ns() >= end_ns)
+            return code;
+        (void)nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+    }
 }
 
 enum cli_exit cli_scan_open(struct cli_scan *scan, const struct cli_args *args)
@@ -76,14 +104,9 @@ enum cli_exit cli_scan_open(struct cli_scan *scan, const struct cli_args *args)
         code = stats_look(scan);
     /* By the index where the server can: a walk over its lists may miss what moves meanwhile. */
     if (code == CLI_FINE)
-        code = cli_link_ask(&scan->link, bytes_str("lru_crawler metadump hash\r\n"), CLI_ASK_READS);
-    if (code == CLI_FINE)
-        code = cli_link_reply(&scan->link, &reply);
-    if (code == CLI_FINE && is_refusal(&reply)) {
-        code = cli_link_ask(&scan->link, bytes_str("lru_crawler metadump all\r\n"), CLI_ASK_READS);
-        if (code == CLI_FINE)
-            code = cli_link_reply(&scan->link, &reply);
-    }
+        code = dump_ask(scan, "lru_crawler metadump hash\r\n", &reply);
+    if (code == CLI_FINE && is_refusal(&reply))
+        code = dump_ask(scan, "lru_crawler metadump all\r\n", &reply);
     if (code == CLI_FINE)
         code = reply_take(scan, &reply, &scan->first, &scan->has_first);
     return code;

@@ -38,7 +38,7 @@ static char *scaled(char dst[CLI_HUMAN_BYTES], double value, double step, const 
 char *cli_human_short(char dst[CLI_HUMAN_BYTES], double count)
 {
     static const char *const units[] = {"", "k", "M", "G", "T", "P", "E", NULL};
-    if (count > 0 && count < 9.95) {
+    if (count < 9.95 && count != (double)(uint64_t)count) {
         snprintf(dst, CLI_HUMAN_BYTES, "%.1f", count);
         return dst;
     }

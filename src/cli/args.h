@@ -41,6 +41,7 @@ struct cli_args {
 #define OPTION(id, field, kind, ...) CLI_CTYPE_##kind(field)
 #include "tbl/cli_options.def"
     uint64_t given; /* set of enum cli_option: not the default */
+    bool in_shell;  /* a prompt follows: a value ends with a line end */
     char **words;   /* what is no option */
     int word_count;
 };

@@ -4,12 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "cli/cli_priv.h"
-
-#ifndef MATTE_VERSION
-#define MATTE_VERSION "unversioned"
-#endif
 
 /* Where messages go instead of stderr, or NULL. */
 static char *caught;
@@ -97,8 +94,24 @@ enum cli_exit cli_command_run(const struct cli_command *command, const struct cl
     return command->run(&args);
 }
 
+/* A terminal, and no subcommand: nothing at all, or an option of the prompt. */
+static bool wants_prompt(int argc, char **argv)
+{
+    static const char *const others[] = {"-h", "--help", "-V", "--version"};
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || (argc > 1 && argv[1][0] != '-'))
+        return false;
+    for (size_t i = 0; argc > 1 && i < COUNT_OF(others); i++)
+        if (strcmp(argv[1], others[i]) == 0)
+            return false;
+    return true;
+}
+
 static enum cli_exit dispatch(int argc, char **argv)
 {
+    struct cli_args defaults;
+    cli_args_defaults(&defaults);
+    if (wants_prompt(argc, argv))
+        return cli_command_run(cli_command_find("shell"), &defaults, argc - 1, argv + 1);
     if (argc < 2) {
         cli_help_print(stderr);
         return CLI_USAGE;
@@ -111,11 +124,8 @@ static enum cli_exit dispatch(int argc, char **argv)
     if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0)
         name = "help";
     const struct cli_command *command = cli_command_find(name);
-    if (command == NULL)
-        return no_subcommand(name);
-    struct cli_args defaults;
-    cli_args_defaults(&defaults);
-    return cli_command_run(command, &defaults, argc - 2, argv + 2);
+    return command == NULL ? no_subcommand(name)
+                           : cli_command_run(command, &defaults, argc - 2, argv + 2);
 }
 
 int cli_run(int argc, char **argv)

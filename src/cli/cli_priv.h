@@ -7,6 +7,10 @@
 #include "cli/args.h"
 #include "cli/cli.h"
 
+#ifndef MATTE_VERSION
+#define MATTE_VERSION "unversioned"
+#endif
+
 /* The handlers. */
 #define SUBCOMMAND(name, ...) enum cli_exit cli_##name(const struct cli_args *args);
 #include "tbl/subcommands.def"

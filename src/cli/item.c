@@ -77,7 +77,7 @@ static void value_print(const struct getting *getting, const struct cli_reply *r
     }
     if (value.len > 0)
         fwrite(value.ptr, 1, value.len, stdout);
-    if (getting->lines)
+    if (getting->lines || getting->args->in_shell)
         fputc('\n', stdout);
 }
 

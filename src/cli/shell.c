@@ -38,10 +38,10 @@ static int columns(void)
 static void candidates_print(const struct cli_candidates *candidates)
 {
     const int each = CLI_CANDIDATE_BYTES / 2, in_line = columns() / each > 0 ? columns() / each : 1;
-    fputs("\r\n", stdout);
+    fputc('\n', stdout);
     for (size_t i = 0; i < candidates->count; i++)
         printf("%-*s%s", each, candidates->at[i],
-               (i + 1) % (size_t)in_line == 0 || i + 1 == candidates->count ? "\r\n" : "");
+               (i + 1) % (size_t)in_line == 0 || i + 1 == candidates->count ? "\n" : "");
 }
 
 static void complete(struct cli_editor *editor)
@@ -65,7 +65,7 @@ static bool line_edit(struct shell *shell, const char *prompt, bool with_history
 {
     struct cli_editor *editor = &shell->editor;
     cli_editor_start(editor, with_history ? &shell->history : NULL);
-    if (!cli_leave_raw("", "\r\n"))
+    if (!cli_leave_raw("", "\n"))
         return false;
     for (;;) {
         uint8_t byte;
@@ -84,7 +84,7 @@ static bool line_edit(struct shell *shell, const char *prompt, bool with_history
         if (edit == CLI_EDIT_SUSPEND) {
             cli_leave_cooked();
             (void)raise(SIGTSTP);
-            if (!cli_leave_raw("", "\r\n"))
+            if (!cli_leave_raw("", "\n"))
                 return false;
         }
         if (edit == CLI_EDIT_LINE || edit == CLI_EDIT_END) {

@@ -153,7 +153,7 @@ static void frame_draw(struct top *top)
         fputs("\x1b[K", stdout);
         at += line;
         if (*at == '\n' && *++at != '\0')
-            fputs("\r\n", stdout);
+            fputc('\n', stdout);
     }
     fputs("\x1b[J", stdout);
     (void)fflush(stdout);

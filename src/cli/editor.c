@@ -160,7 +160,7 @@ static void escaped_take(struct cli_editor *editor, uint8_t byte)
             editor->sequence[editor->sequence_len++] = (char)byte;
         return;
     }
-    editor->state = CLI_KEYS_PLAIN;
+    editor->state = byte == 0x1b ? CLI_KEYS_ESCAPE : CLI_KEYS_PLAIN; /* it was cut: a new one */
     sequence_take(editor, byte);
 }
 

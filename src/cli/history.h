@@ -13,7 +13,7 @@ struct cli_history_file {
     char path[4096]; /* "": there is none */
 };
 
-/* Find the file, make its folders, and read what it has. Without a home there is no file; that is no
- * fault. */
+/* Find the file, make its folders, and read what it has. Nobody needs to have a home: then there is
+ * no file. */
 void cli_history_open(struct cli_history_file *file, struct cli_history *history);
 void cli_history_append(const struct cli_history_file *file, const char *line);

@@ -52,7 +52,7 @@ static enum cli_exit extra_ask(struct cli_link *link, const char *request, bool 
 
 static enum cli_exit server_ask(struct top *top, size_t i)
 {
-    struct cli_rows stats = {0}, latency = {0}, hot = {0};
+    struct cli_top_look look = {0};
     enum cli_exit code = CLI_FINE;
     if (!top->open[i]) {
         code = cli_link_open(&top->links[i], &top->args[i]);
@@ -60,18 +60,18 @@ static enum cli_exit server_ask(struct top *top, size_t i)
     }
     const uint64_t start_ns = clock_mono_ns();
     if (code == CLI_FINE)
-        code = cli_link_rows(&top->links[i], "stats\r\n", "it does not know `stats`", &stats);
-    const uint64_t now_ns = clock_mono_ns();
+        code = cli_link_rows(&top->links[i], "stats\r\n", "it does not know `stats`", &look.stats);
+    look.at_ns = clock_mono_ns();
+    look.asked_us = (double)(look.at_ns - start_ns) / 1000;
     if (code == CLI_FINE)
-        code = extra_ask(&top->links[i], "stats latency\r\n", &top->no_latency[i], &latency);
+        code = extra_ask(&top->links[i], "stats latency\r\n", &top->no_latency[i], &look.latency);
     if (code == CLI_FINE)
-        code = extra_ask(&top->links[i], "stats hotkeys\r\n", &top->no_hot[i], &hot);
+        code = extra_ask(&top->links[i], "stats hotkeys\r\n", &top->no_hot[i], &look.hot);
     if (code == CLI_FINE)
-        cli_top_take(&top->servers[i], &stats, &latency, &hot, now_ns,
-                     (double)(now_ns - start_ns) / 1000);
-    cli_rows_fini(&stats);
-    cli_rows_fini(&latency);
-    cli_rows_fini(&hot);
+        cli_top_take(&top->servers[i], &look);
+    cli_rows_fini(&look.stats);
+    cli_rows_fini(&look.latency);
+    cli_rows_fini(&look.hot);
     return code;
 }
 

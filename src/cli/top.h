@@ -54,11 +54,15 @@ struct cli_top_server {
     size_t hot_count;
 };
 
-/* Take in the answer to `stats`, which came at `now_ns` after `asked_us`, and, if they are known, to
- * `stats latency` and `stats hotkeys` (else they are empty). */
-void cli_top_take(struct cli_top_server *server, const struct cli_rows *stats,
-                  const struct cli_rows *latency, const struct cli_rows *hot, uint64_t now_ns,
-                  double asked_us);
+/* What one look at a server brought. */
+struct cli_top_look {
+    struct cli_rows stats;
+    struct cli_rows latency, hot; /* `stats latency`, `stats hotkeys`: empty where it has none */
+    uint64_t at_ns;               /* when `stats` was answered */
+    double asked_us;              /* how long that took */
+};
+
+void cli_top_take(struct cli_top_server *server, const struct cli_top_look *look);
 
 struct cli_top_screen {
     int columns, lines; /* lines 0: as many as it takes */

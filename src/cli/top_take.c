@@ -71,20 +71,19 @@ static void hot_take(struct cli_top_server *server, const struct cli_rows *hot)
     }
 }
 
-void cli_top_take(struct cli_top_server *server, const struct cli_rows *stats,
-                  const struct cli_rows *latency, const struct cli_rows *hot, uint64_t now_ns,
-                  double asked_us)
+void cli_top_take(struct cli_top_server *server, const struct cli_top_look *look)
 {
-    const struct cli_top_sample before = server->last, after = sample_of(stats, now_ns);
+    const struct cli_rows *stats = &look->stats, *latency = &look->latency;
+    const struct cli_top_sample before = server->last, after = sample_of(stats, look->at_ns);
     const struct bytes *version = cli_rows_find(stats, "version");
     cli_text_format(server->version, sizeof(server->version),
                     version == NULL ? bytes_str("?") : *version);
     server->server_times = latency->count > 0;
-    server->p50_us = server->server_times ? worst_class(latency, "p50") : asked_us;
+    server->p50_us = server->server_times ? worst_class(latency, "p50") : look->asked_us;
     double *now = server->now;
     for (size_t i = 0; i < CLI_TOP_SERIES; i++)
         now[i] = -1;
-    now[CLI_TOP_P99] = server->server_times ? worst_class(latency, "p99") : asked_us;
+    now[CLI_TOP_P99] = server->server_times ? worst_class(latency, "p99") : look->asked_us;
     now[CLI_TOP_MEMORY] = after.bytes;
     now[CLI_TOP_CONNECTIONS] = after.connections;
     if (server->samples > 0) {
@@ -105,7 +104,7 @@ void cli_top_take(struct cli_top_server *server, const struct cli_rows *stats,
             server->history[i][server->history_count % CLI_TOP_HISTORY] = now[i];
         server->history_count++;
     }
-    hot_take(server, hot);
+    hot_take(server, &look->hot);
 }
 
 /* ── JSON ─────────────────────────────────────────────────────────────────────────────────── */

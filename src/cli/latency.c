@@ -68,6 +68,30 @@ static void bars_print(const struct cli_histogram *histogram)
     }
 }
 
+/* The rows of times, or those of `sizes`, as a table. */
+static void server_print(const struct cli_rows *rows, bool sizes, const char *title,
+                         const char *id_title)
+{
+    struct cli_rows some = {0};
+    struct cli_grid grid;
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct bytes name = rows->at[i].name;
+        const bool is_size = bytes_starts(name, bytes_str("value_bytes:")) ||
+                             bytes_starts(name, bytes_str("ttl_s:"));
+        if (is_size == sizes && !cli_rows_add(&some, name, rows->at[i].value))
+            break;
+    }
+    cli_rows_done(&some);
+    if (cli_grid_of(&some, "", &grid)) {
+        if (grid.line_count > 0) {
+            puts(title);
+            cli_grid_print(stdout, &grid, id_title, false);
+        }
+        cli_grid_fini(&grid);
+    }
+    cli_rows_fini(&some);
+}
+
 static void text_print(const char *where, const struct cli_histogram *histogram,
                        const struct cli_rows *rows)
 {
@@ -80,14 +104,9 @@ static void text_print(const char *where, const struct cli_histogram *histogram,
                cli_human_us(text, cli_histogram_at(histogram, shares[i].share) / 1000));
     fputs("\n\n", stdout);
     bars_print(histogram);
-    struct cli_grid grid;
-    if (!cli_grid_of(rows, "", &grid))
-        return;
-    if (grid.line_count > 0) {
-        puts("\nThe server's own times, from the read of a request to its answer:\n");
-        cli_grid_print(stdout, &grid, "class", false);
-    }
-    cli_grid_fini(&grid);
+    server_print(rows, false,
+                 "\nThe server's own times, from the read of a request to its answer:\n", "class");
+    server_print(rows, true, "\nWhat was stored, in bytes and seconds:\n", "what");
 }
 
 static void json_print(const char *where, const struct cli_histogram *histogram,

@@ -93,7 +93,9 @@ char *cli_human_time(char dst[CLI_HUMAN_BYTES], uint64_t unix_s)
 
 bool cli_real_parse(struct bytes text, double *ret_value)
 {
-    const bool negative = text.len > 0 && text.ptr[0] == '-';
+    if (text.len == 0)
+        return false;
+    const bool negative = text.ptr[0] == '-';
     if (negative)
         text = bytes_skip(text, 1);
     bool has_fraction;

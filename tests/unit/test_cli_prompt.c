@@ -249,7 +249,7 @@ static void completion(void **state)
     assert_true(got.count == 1 && strcmp(got.at[0], "drain") == 0);
     cli_complete(bytes_str("raw fl"), &got);
     assert_true(got.count == 1 && strcmp(got.at[0], "flush_all") == 0);
-    cli_complete(bytes_of(NULL, 0), &got);
+    cli_complete(bytes_str(""), &got);
     assert_true(got.count > 30 && got.common == 0);
 }
 

@@ -32,6 +32,41 @@ enum cmd_rc cmd_run(struct cmd_ctx *ctx, struct proto_request *req)
     return LIKELY(req->error == NULL) ? handlers[req->cmd](ctx, req) : refuse(ctx, req);
 }
 
+/* What is not here is OTHER. */
+const uint8_t cmd_stat_classes[PROTO_CMD_ALL_COUNT] = {
+    [PROTO_CMD_GET] = STAT_CLASS_GET,
+    [PROTO_CMD_GETS] = STAT_CLASS_GET,
+    [PROTO_CMD_MG] = STAT_CLASS_GET,
+    [PROTO_CMD_BIN_GET] = STAT_CLASS_GET,
+    [PROTO_CMD_BIN_GETK] = STAT_CLASS_GET,
+    [PROTO_CMD_SET] = STAT_CLASS_STORE,
+    [PROTO_CMD_ADD] = STAT_CLASS_STORE,
+    [PROTO_CMD_REPLACE] = STAT_CLASS_STORE,
+    [PROTO_CMD_APPEND] = STAT_CLASS_STORE,
+    [PROTO_CMD_PREPEND] = STAT_CLASS_STORE,
+    [PROTO_CMD_CAS] = STAT_CLASS_STORE,
+    [PROTO_CMD_MS] = STAT_CLASS_STORE,
+    [PROTO_CMD_BIN_SET] = STAT_CLASS_STORE,
+    [PROTO_CMD_BIN_ADD] = STAT_CLASS_STORE,
+    [PROTO_CMD_BIN_REPLACE] = STAT_CLASS_STORE,
+    [PROTO_CMD_BIN_APPEND] = STAT_CLASS_STORE,
+    [PROTO_CMD_BIN_PREPEND] = STAT_CLASS_STORE,
+    [PROTO_CMD_DELETE] = STAT_CLASS_DELETE,
+    [PROTO_CMD_MD] = STAT_CLASS_DELETE,
+    [PROTO_CMD_BIN_DELETE] = STAT_CLASS_DELETE,
+    [PROTO_CMD_INCR] = STAT_CLASS_ARITH,
+    [PROTO_CMD_DECR] = STAT_CLASS_ARITH,
+    [PROTO_CMD_MA] = STAT_CLASS_ARITH,
+    [PROTO_CMD_BIN_INCREMENT] = STAT_CLASS_ARITH,
+    [PROTO_CMD_BIN_DECREMENT] = STAT_CLASS_ARITH,
+    [PROTO_CMD_TOUCH] = STAT_CLASS_TOUCH,
+    [PROTO_CMD_GAT] = STAT_CLASS_TOUCH,
+    [PROTO_CMD_GATS] = STAT_CLASS_TOUCH,
+    [PROTO_CMD_BIN_TOUCH] = STAT_CLASS_TOUCH,
+    [PROTO_CMD_BIN_GAT] = STAT_CLASS_TOUCH,
+    [PROTO_CMD_BIN_GATK] = STAT_CLASS_TOUCH,
+};
+
 /* ── batches ──────────────────────────────────────────────────────────────────────────────── */
 
 void cmd_prefetch_bucket(struct cmd_ctx *ctx, struct proto_request *req)

@@ -47,6 +47,7 @@ struct cmd_server_ops {
     void (*stats_access)(void *arg, struct out *out);
     void (*stats_limits)(void *arg, struct out *out);
     void (*stats_udp)(void *arg, struct out *out);
+    void (*stats_latency)(void *arg, struct out *out);
     void (*stats_reset)(void *arg); /* every worker's counters and the store's */
     /* Every worker's counters, added up. */
     void (*stats_sum)(void *arg, uint64_t ret_sum[STAT_ID_COUNT]);
@@ -70,6 +71,7 @@ struct cmd_ctx {
     struct store *store;
     struct store_thread *thread;
     struct stat_block *stats; /* this worker's */
+    struct stat_hists *hists; /* likewise; NULL: sizes and lifetimes are not counted */
     struct out *out;          /* answers of the connection being served */
     const struct opts *opts;
     struct cmd_prefixes *prefixes; /* shared by all workers; NULL: no `stats detail` */
@@ -104,6 +106,9 @@ void cmd_prefetch_item(struct cmd_ctx *ctx, const struct proto_request *req);
 /* Run a request; with has_value, `value` (or `value_bad`) has been set. Also answers
  * req->error. */
 MUST_USE enum cmd_rc cmd_run(struct cmd_ctx *ctx, struct proto_request *req);
+
+/* By which class the time of a command is told: an enum stat_class per enum proto_cmd. */
+extern const uint8_t cmd_stat_classes[PROTO_CMD_ALL_COUNT];
 
 /* Forget a request that stopped at CMD_AGAIN: its connection is gone. */
 void cmd_abort(struct cmd_ctx *ctx, struct proto_request *req);

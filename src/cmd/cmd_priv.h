@@ -197,6 +197,15 @@ MUST_USE static inline enum store_rc cmd_item_delete(struct cmd_ctx *ctx,
     return store_delete(ctx->thread, key, how);
 }
 
+/* A client's value has been stored, to live until `exp_s`: its size, and how long that is. */
+static inline void cmd_count_stored(struct cmd_ctx *ctx, const struct proto_request *req,
+                                    uint32_t exp_s)
+{
+    stat_hist_add(ctx->hists, STAT_HIST_VALUE_BYTES, req->value_bytes);
+    if (exp_s != 0)
+        stat_hist_add(ctx->hists, STAT_HIST_TTL_S, exp_s > ctx->now_s ? exp_s - ctx->now_s : 0);
+}
+
 /* A value could not be taken (STORE_TOO_LARGE, STORE_NO_MEMORY): count it, and rather than
  * leave the old value standing remove it, as memcached does for set and ms. Returns what to
  * answer on text. */

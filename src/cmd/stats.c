@@ -81,6 +81,13 @@ static enum cmd_rc stats_udp(struct cmd_ctx *ctx, struct proto_request *req, str
     return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_udp);
 }
 
+static enum cmd_rc stats_latency(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
+{
+    (void)req;
+    (void)args;
+    return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_latency);
+}
+
 static enum cmd_rc stats_reset(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
 {
     (void)req;
@@ -223,6 +230,7 @@ static const struct {
     {"slabs", stats_slabs},       {"sizes", cmd_stats_sizes},
     {"limits", stats_limits},     {"security", stats_security},
     {"access", stats_access},     {"udp", stats_udp},
+    {"latency", stats_latency},
 };
 
 enum cmd_rc cmd_stats(struct cmd_ctx *ctx, struct proto_request *req)

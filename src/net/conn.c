@@ -183,8 +183,10 @@ static bool receive(struct net_worker *worker, struct net_conn *conn)
         return false;
     }
     conn->in_end += (uint32_t)got;
-    if (got > 0)
+    if (got > 0) {
+        conn->read_ticks = stat_timing_read(worker->timing);
         return true;
+    }
     input_settle(worker, conn);
     rest(conn);
     return false;
@@ -214,11 +216,13 @@ static bool receive_value(struct net_worker *worker, struct net_conn *conn)
     const size_t filled = (size_t)got < iov[0].iov_len ? (size_t)got : iov[0].iov_len;
     conn->in_end = (uint32_t)((size_t)got - filled);
     input_settle(worker, conn);
-    if (got > 0)
-        conn->want = (uint8_t)ops->filled(worker->arg, conn->session, filled);
-    else
+    if (got == 0) {
         rest(conn);
-    return got > 0;
+        return false;
+    }
+    conn->read_ticks = stat_timing_read(worker->timing);
+    conn->want = (uint8_t)ops->filled(worker->arg, conn->session, filled);
+    return true;
 }
 
 /* ── output ───────────────────────────────────────────────────────────────────────────────── */
@@ -290,6 +294,7 @@ static bool send_answers(struct net_worker *worker, struct net_conn *conn)
 {
     struct out *out = &worker->out;
     bool alive = !out->failed && out_send(worker, conn, out);
+    stat_timing_sent(worker->timing);
     if (UNLIKELY(out->failed))
         stat_inc(worker->stats, STAT_RESPONSE_OBJ_OOM);
     if (LIKELY(alive && out_bytes(out) == 0)) {
@@ -423,6 +428,7 @@ void net_conn_serve(struct net_worker *worker, struct net_conn *conn)
         case NET_AGAIN:
         case NET_FLUSH:
         case NET_YIELD:
+            stat_timing_resume(worker->timing, conn->read_ticks);
             break;
         case NET_MORE:
             if (!receive(worker, conn))
@@ -439,6 +445,7 @@ void net_conn_serve(struct net_worker *worker, struct net_conn *conn)
             done++;
             break;
         case NET_PAUSE:
+            stat_timing_resume(worker->timing, conn->read_ticks);
             if (!conn->hangup)
                 break;
             conn->reason = LOGGER_NORMAL;

@@ -43,6 +43,7 @@
 #include "net/tls.h"
 
 struct stat_block;
+struct stat_timing;
 struct logger_ring;
 struct event_source;
 
@@ -146,6 +147,7 @@ struct net_address {
 struct net_worker_config {
     void *arg; /* handed to the ops as `worker` */
     struct stat_block *stats;
+    struct stat_timing *timing;  /* NULL: requests are not timed. The ops count them in it */
     struct logger_ring *log;     /* NULL: nothing is logged */
     struct event_source *events; /* NULL: no security events are noted */
 };

@@ -16,6 +16,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -52,7 +53,7 @@ void net_buf_give(struct net_pool *pool, struct net_buf *buf);
 struct net_buf *net_buf_grow(struct net_pool *pool, struct net_buf *buf);
 void net_pool_fini(struct net_pool *pool);
 
-struct net_conn {          /* one cache line */
+struct net_conn {          /* two cache lines; what serving needs is on the first */
     _Atomic uint8_t state; /* enum net_state */
     uint8_t want;          /* enum net_rc: what `run` said last */
     bool readable : 1;     /* the socket may hold more than we have read */
@@ -73,8 +74,14 @@ struct net_conn {          /* one cache line */
     void *session;
     struct net_conn *ready_next;
     struct net_tls_conn *tls; /* NULL until the first bytes of a handshake */
+
+    /* On the second line lies what is only counted and told. It is fetched while recv() runs, so
+     * nothing waits for it. */
+    _Alignas(CACHE_LINE_BYTES) uint64_t read_ticks; /* when the unused input was read */
 };
-_Static_assert(sizeof(struct net_conn) == CACHE_LINE_BYTES, "stay on one cache line");
+_Static_assert(offsetof(struct net_conn, read_ticks) == CACHE_LINE_BYTES,
+               "what serving needs stays on one cache line");
+_Static_assert(sizeof(struct net_conn) == 2 * CACHE_LINE_BYTES, "a neighbour shares no line");
 
 /* How long nothing has arrived. A connection that has just been accepted may be younger than the
  * worker's clock, which is read once per turn. */
@@ -121,6 +128,7 @@ struct net_worker {
     struct net *net;
     void *arg;
     struct stat_block *stats;
+    struct stat_timing *timing;
     unsigned index;
     int epoll_fd, wake_fd;
     uint32_t now_s;
@@ -147,6 +155,7 @@ struct net_worker {
     struct net_own_copy own;
     pthread_t thread;
     bool started;
+    struct stat_timing untimed; /* `timing` when nobody wants it */
     /* Connections of this worker: the listener adds, the worker subtracts. Relaxed, it only guides
      * the choice. */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t conns;

@@ -148,6 +148,14 @@ static void stats_udp(void *arg, struct out *out)
     stat_print_udp(out, sum);
 }
 
+static void stats_latency(void *arg, struct out *out)
+{
+    const struct server *server = arg;
+    struct stat_hist_sum sum[STAT_HIST_COUNT];
+    stat_registry_hists(server->stats, sum);
+    stat_print_hists(out, sum);
+}
+
 static void stats_sum(void *arg, uint64_t ret_sum[STAT_ID_COUNT])
 {
     struct server *server = arg;
@@ -273,6 +281,7 @@ const struct cmd_server_ops admin_ops = {
     .stats_security = stats_security,
     .admin_used = server_admin_used,
     .stats_udp = stats_udp,
+    .stats_latency = stats_latency,
     .stats_reset = stats_reset,
     .stats_sum = stats_sum,
     .memory_set = memory_set,

@@ -176,6 +176,8 @@ static int run(const struct opts *opts)
         return PROCESS_USAGE;
     }
     clock_init();
+    if (opts->latency_stats)
+        clock_ticks_init();
     char error[SERVER_ERROR_BYTES];
     struct net_tls *tls;
     if (server_tls_load(opts, &tls, error) != 0) {

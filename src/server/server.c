@@ -106,6 +106,8 @@ static int workers_init(struct server *server)
     };
     for (unsigned i = 0; i < opts->threads; i++) {
         int rc = stat_block_new(server->stats, &model.stats);
+        if (rc == 0 && opts->latency_stats)
+            rc = stat_hists_new(server->stats, &model.hists);
         if (rc == 0)
             rc = watch_ring_new(server, model.stats, &server->workers[i], &model.log);
         if (rc == 0)
@@ -118,11 +120,13 @@ static int workers_init(struct server *server)
         if (server->udp != NULL && udp_worker_new(server->udp, &server->workers[i].udp) != 0)
             return -ENOMEM;
         server->workers[i].index = i;
+        server->workers[i].timing = (struct stat_timing){.hists = model.hists};
         server->workers[i].gate = server->gate;
         server->workers[i].limiter = gate_limiter_of(server->limits, i, model.events);
         server->workers[i].login_required = gate_login_required(server->gate);
         server->net_workers[i] = (struct net_worker_config){.arg = &server->workers[i],
                                                             .stats = model.stats,
+                                                            .timing = &server->workers[i].timing,
                                                             .log = model.log,
                                                             .events = model.events};
     }

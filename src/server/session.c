@@ -113,6 +113,7 @@ static ALWAYS_INLINE enum net_rc batch_run(struct session_worker *worker, void *
             return transfer_suspend(worker, self, &batch[i], worker->ends[i] - io->used);
         io->used = worker->ends[i];
         io->requests++;
+        session_count(worker, &batch[i]);
         if (rc == CMD_CLOSE)
             return transfer_close(worker, io);
         if (rc == CMD_HOLD)

@@ -290,6 +290,7 @@ static enum gate_rr_reason request_run(const struct passing *p)
         cmd_abort(cmd, p->req);
         return GATE_RR_REASON_ANSWER_LONG;
     }
+    session_count(p->worker, p->req);
     assert(rc == CMD_OK); /* nothing that is offered closes or holds a connection */
     const uint64_t bytes = out_bytes(answer);
     if (bytes == 0 || answer->failed)

@@ -99,6 +99,7 @@ static void *housekeeper_main(void *arg)
     confine_keeper(keeper->opts);
     while (!atomic_load_explicit(&keeper->stop, memory_order_acquire)) {
         const uint32_t now_s = clock_now_s();
+        clock_ticks_adjust();
         store_thread_online(keeper->thread, now_s);
         crawl_when_due(keeper, now_s);
         store_maintain(keeper->thread);

@@ -120,8 +120,10 @@ static void both_read(uint64_t *ret_ns, uint64_t *ret_ticks)
  * Over a millisecond two readings that are 50 ns off make 0.01 %. */
 static bool rate_take(uint64_t ns, uint64_t ticks)
 {
+    if (ticks <= measured_ticks)
+        return false;
     const double rate = (double)(ns - measured_ns) * 0x1p32 / (double)(ticks - measured_ticks);
-    if (ticks <= measured_ticks || rate < 0x1p32 / 100 || rate > 0x1p32 * 10)
+    if (rate < 0x1p32 / 100 || rate > 0x1p32 * 10)
         return false;
     atomic_store_explicit(&clock_ticks_rate.ns_per_32, (uint64_t)rate, memory_order_relaxed);
     return true;

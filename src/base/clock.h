@@ -6,7 +6,7 @@
  * of the stop. Wall time for absolute exptimes is (cache
  * time + clock_wall_offset_s()).
  *
- * Includes: base.  Included by: stat, event, cmd, net, server, cli (store gets `now_s` as an
+ * Includes: base.  Included by: stat, hot, event, cmd, net, server, cli (store gets `now_s` as an
  *           argument).
  * Threads:  any.
  * SPDX-License-Identifier: BSD-3-Clause */

@@ -58,7 +58,7 @@ enum store_rc cmd_put_run(struct cmd_ctx *ctx, const struct proto_request *req,
         stat_inc(ctx->stats, STAT_CMD_SET); /* an upload was accepted, whatever came of it */
     if (put.compare)
         cmd_count_compare(ctx, rc);
-    if (rc == STORE_OK)
+    if (rc == STORE_OK && ctx->hists != NULL)
         cmd_count_stored(ctx, req, put.exp_s);
     return rc;
 }

@@ -129,6 +129,13 @@ static ALWAYS_INLINE ssize_t conn_recv(struct net_worker *worker, struct net_con
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
 }
 
+/* Something has been read. */
+static ALWAYS_INLINE void received(struct net_worker *worker, struct net_conn *conn, size_t bytes)
+{
+    conn->read_ticks = stat_timing_read(worker->timing);
+    net_traffic_add(&conn->bytes_read, bytes);
+}
+
 /* Give the buffer back when nothing is in it. */
 static void input_settle(struct net_worker *worker, struct net_conn *conn)
 {
@@ -184,7 +191,7 @@ static bool receive(struct net_worker *worker, struct net_conn *conn)
     }
     conn->in_end += (uint32_t)got;
     if (got > 0) {
-        conn->read_ticks = stat_timing_read(worker->timing);
+        received(worker, conn, (size_t)got);
         return true;
     }
     input_settle(worker, conn);
@@ -220,7 +227,7 @@ static bool receive_value(struct net_worker *worker, struct net_conn *conn)
         rest(conn);
         return false;
     }
-    conn->read_ticks = stat_timing_read(worker->timing);
+    received(worker, conn, (size_t)got);
     conn->want = (uint8_t)ops->filled(worker->arg, conn->session, filled);
     return true;
 }
@@ -256,6 +263,7 @@ static bool out_send(struct net_worker *worker, struct net_conn *conn, struct ou
         const ssize_t sent = conn_sendv(worker, conn, iov, count);
         if (sent < 0)
             return false;
+        net_traffic_add(&conn->bytes_written, (uint64_t)sent);
         out_consume(out, (uint64_t)sent);
         if ((size_t)sent < offered)
             return true;
@@ -285,6 +293,7 @@ static bool pending_keep(struct net_worker *worker, struct net_conn *conn)
     out_move(conn->pending, &worker->out);
     stat_inc(worker->stats, STAT_RESPONSE_OBJ_COUNT);
     stat_add(worker->stats, STAT_RESPONSE_OBJ_BYTES, conn->pending->cap);
+    net_traffic_pending(conn, out_bytes(conn->pending), worker->now_s);
     state_set(conn, NET_STATE_WRITE);
     return net_conn_watch_out(worker, conn);
 }
@@ -310,11 +319,14 @@ static bool send_answers(struct net_worker *worker, struct net_conn *conn)
 static bool send_pending(struct net_worker *worker, struct net_conn *conn)
 {
     struct out *out = conn->pending;
+    const uint64_t before = out_bytes(out);
     const bool left = conn->want == NET_HOLD && conn->hangup; /* and will not read it */
     if (left || !out_send(worker, conn, out)) {
         net_conn_close(worker, conn);
         return false;
     }
+    if (out_bytes(out) < before)
+        net_traffic_pending(conn, out_bytes(out), worker->now_s);
     if (out_bytes(out) > 0)
         return false;
     stat_sub(worker->stats, STAT_RESPONSE_OBJ_COUNT, 1);
@@ -395,6 +407,7 @@ static void input_end(struct net_worker *worker, struct net_conn *conn, uint8_t 
 static uint32_t run_input(struct net_worker *worker, struct net_conn *conn, uint32_t done)
 {
     const struct net_config *config = &worker->net->config;
+    const uint32_t before = done;
     uint8_t reason;
     state_set(conn, NET_STATE_RUN);
     do {
@@ -410,6 +423,7 @@ static uint32_t run_input(struct net_worker *worker, struct net_conn *conn, uint
             conn->want = NET_MORE;
     } while (conn->want == NET_AGAIN && out_bytes(&worker->out) < NET_OUT_BYTES_MAX &&
              (done < config->requests_per_event || !others_wait(worker)));
+    net_traffic_count(conn, done - before, worker->now_s);
     if (UNLIKELY(conn->want >= NET_HOLD))
         input_end(worker, conn, reason);
     input_settle(worker, conn);
@@ -419,6 +433,7 @@ static uint32_t run_input(struct net_worker *worker, struct net_conn *conn, uint
 void net_conn_serve(struct net_worker *worker, struct net_conn *conn)
 {
     uint32_t done = 0;
+    __builtin_prefetch(&conn->read_ticks, 1);
     if (LIKELY(conn->want != NET_HOLD))
         atomic_store_explicit(&conn->last_s, worker->now_s, memory_order_relaxed);
     for (;;) {

@@ -76,8 +76,15 @@ struct net_conn {          /* two cache lines; what serving needs is on the firs
     struct net_tls_conn *tls; /* NULL until the first bytes of a handshake */
 
     /* On the second line lies what is only counted and told. It is fetched while recv() runs, so
-     * nothing waits for it. */
-    _Alignas(CACHE_LINE_BYTES) uint64_t read_ticks; /* when the unused input was read */
+     * nothing waits for it. The worker writes, others read, each number for itself: relaxed. */
+    _Alignas(CACHE_LINE_BYTES) uint64_t
+        read_ticks; /* when the unused input was read; the worker's */
+    _Atomic uint64_t requests, bytes_read, bytes_written;
+    _Atomic uint64_t pending_bytes; /* of `pending` */
+    _Atomic uint64_t rate_requests; /* how many there had been when... */
+    _Atomic uint32_t rate_s;        /* ...the seconds began that are being counted */
+    _Atomic uint32_t rate_before;   /* requests of the NET_RATE_S before that */
+    _Atomic uint32_t taken_s;       /* when the client last took some of `pending` */
 };
 _Static_assert(offsetof(struct net_conn, read_ticks) == CACHE_LINE_BYTES,
                "what serving needs stays on one cache line");
@@ -217,6 +224,33 @@ int net_worker_init(struct net_worker *worker, struct net *net, unsigned index);
 void net_worker_fini(struct net_worker *worker);
 void *net_worker_main(void *arg);
 void net_worker_queue(struct net_worker *worker, struct net_conn *conn);
+
+/* traffic.c: what a connection does, counted and told */
+void net_traffic_init(struct net_conn *conn, uint32_t now_s); /* by the listener */
+void net_traffic_rate_renew(struct net_conn *conn, uint32_t now_s);
+void net_traffic_get(const struct net_conn *conn, uint32_t now_s, struct net_traffic *ret_traffic);
+
+static ALWAYS_INLINE void net_traffic_add(_Atomic uint64_t *number, uint64_t delta)
+{
+    atomic_store_explicit(number, atomic_load_explicit(number, memory_order_relaxed) + delta,
+                          memory_order_relaxed);
+}
+
+/* So many requests have been served. */
+static ALWAYS_INLINE void net_traffic_count(struct net_conn *conn, uint32_t requests,
+                                            uint32_t now_s)
+{
+    net_traffic_add(&conn->requests, requests);
+    if (UNLIKELY(now_s - atomic_load_explicit(&conn->rate_s, memory_order_relaxed) >= NET_RATE_S))
+        net_traffic_rate_renew(conn, now_s);
+}
+
+/* So much of `pending` is left, after some was taken, or it has begun. */
+static inline void net_traffic_pending(struct net_conn *conn, uint64_t bytes, uint32_t now_s)
+{
+    atomic_store_explicit(&conn->taken_s, now_s, memory_order_relaxed);
+    atomic_store_explicit(&conn->pending_bytes, bytes, memory_order_relaxed);
+}
 
 /* conn.c */
 /* Log an event of stream LOGGER_CONNEVENTS, when that is watched. */

@@ -108,6 +108,8 @@ static int workers_init(struct server *server)
         int rc = stat_block_new(server->stats, &model.stats);
         if (rc == 0 && opts->latency_stats)
             rc = stat_hists_new(server->stats, &model.hists);
+        if (server->hot != NULL)
+            model.hot = hot_set_worker(server->hot, i);
         if (rc == 0)
             rc = watch_ring_new(server, model.stats, &server->workers[i], &model.log);
         if (rc == 0)
@@ -286,6 +288,8 @@ int server_init(struct server *server, const struct opts *opts, struct net_tls *
         rc = memory_open(server, ret_error);
     if (rc == 0)
         rc = cmd_prefixes_init(&server->prefixes, opts->stats_delimiter, opts->stats_detail);
+    if (rc == 0 && opts->hotkeys && !opts->disable_dumping)
+        rc = hot_set_new(opts->threads, opts->stats_delimiter, &server->hot);
     if (rc == 0 && opts->udp_port != 0 && opts->unix_socket == NULL)
         rc = udp_new(opts, &server->udp, ret_error);
     if (rc == 0)
@@ -373,6 +377,7 @@ void server_fini(struct server *server)
     free(server->addresses);
     free(server->hosts);
     cmd_prefixes_fini(&server->prefixes);
+    hot_set_free(server->hot);
     udp_free(server->udp);
     gate_free(server->gate);
     gate_limits_free(server->limits);

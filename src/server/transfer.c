@@ -152,6 +152,7 @@ enum net_rc transfer_upload(struct session_worker *worker, void **self, struct n
         return NET_CLOSE;
     *self = session;
     session->generation = worker->generation;
+    cmd_hot(&worker->cmd, req, 1);
     session->left = req->value_bytes + req->tail_bytes;
     session->state = cmd_upload_begin(&worker->cmd, req, &session->upload) ? UPLOAD : SWALLOW;
     const uint64_t here = io->in.len - io->used;

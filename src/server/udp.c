@@ -285,6 +285,7 @@ static enum gate_rr_reason request_run(const struct passing *p)
     cmd->out = answer;
     cmd->fd = p->batch->fd;
     cmd->conn = NULL;
+    cmd_hot(cmd, p->req, 1);
     const enum cmd_rc rc = cmd_run(cmd, p->req);
     if (rc == CMD_AGAIN) { /* there is more than would ever fit */
         cmd_abort(cmd, p->req);

@@ -28,6 +28,8 @@ static void worker_turn(void *arg, uint32_t now_s)
     struct session_worker *worker = arg;
     worker->cmd.now_s = now_s;
     worker->generation = gate_generation(worker->gate);
+    if (worker->cmd.hot != NULL)
+        hot_turn(worker->cmd.hot, now_s);
     worker->cmd.watched = logger_watched(worker->cmd.log);
     if (worker->online)
         store_thread_quiesce(worker->cmd.thread, now_s);

@@ -240,9 +240,9 @@ static ALWAYS_INLINE void net_traffic_add(_Atomic uint64_t *number, uint64_t del
 static ALWAYS_INLINE void net_traffic_count(struct net_conn *conn, uint32_t requests,
                                             uint32_t now_s)
 {
-    net_traffic_add(&conn->requests, requests);
     if (UNLIKELY(now_s - atomic_load_explicit(&conn->rate_s, memory_order_relaxed) >= NET_RATE_S))
         net_traffic_rate_renew(conn, now_s);
+    net_traffic_add(&conn->requests, requests);
 }
 
 /* So much of `pending` is left, after some was taken, or it has begun. */

@@ -1,6 +1,6 @@
 /* base/spin.h — a spin lock for sections of a few dozen instructions.
  *
- * Includes: nothing of ours.  Included by: event, store, gate, cmd.
+ * Includes: nothing of ours.  Included by: hot, event, store, gate, cmd.
  * Threads:  acquire CAS to lock, release store to unlock; after a burst of spinning it yields,
  *           because the holder may have lost its core.
  * SPDX-License-Identifier: BSD-3-Clause */

@@ -1,6 +1,6 @@
 /* base/uri.h — keys as memcached prints them where a line must not break: RFC 3986, section 2.1.
  *
- * Includes: base.  Included by: logger, gate, cmd.  Pure.
+ * Includes: base.  Included by: hot, logger, gate, cmd.  Pure.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 

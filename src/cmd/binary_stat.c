@@ -32,6 +32,9 @@ static const struct word {
     {"security", true, FORM_ROWS},
     {"access", true, FORM_ROWS},
     {"prefixes", true, FORM_ROWS},
+    {"latency", true, FORM_ROWS},
+    {"hotkeys", true, FORM_ROWS},
+    {"clients", true, FORM_ROWS},
 };
 
 static const struct word *word_find(struct bytes key)

@@ -12,7 +12,7 @@
  *           └─false (not taken)  ▼
  *                swallow the rest of value_bytes + tail_bytes, then cmd_run(ctx, &upload->req)
  *
- * Includes: base, opt, stat, event, logger, proto, store.  Included by: server.
+ * Includes: base, opt, stat, hot, event, logger, proto, store.  Included by: server.
  * Threads:  one cmd_ctx per worker; the store_thread must be online.
  * Memory:   none of its own but `struct cmd_upload`, which the session keeps.
  * SPDX-License-Identifier: BSD-3-Clause */
@@ -20,6 +20,7 @@
 
 #include "base/out.h"
 #include "event/event.h"
+#include "hot/hot.h"
 #include "logger/logger.h"
 #include "opt/opt.h"
 #include "proto/request.h"
@@ -48,6 +49,9 @@ struct cmd_server_ops {
     void (*stats_limits)(void *arg, struct out *out);
     void (*stats_udp)(void *arg, struct out *out);
     void (*stats_prefixes)(void *arg, struct out *out);
+    void (*stats_latency)(void *arg, struct out *out);
+    void (*stats_hotkeys)(void *arg, struct out *out);
+    void (*stats_clients)(void *arg, struct out *out);
     void (*stats_reset)(void *arg); /* every worker's counters and the store's */
     /* Every worker's counters, added up. */
     void (*stats_sum)(void *arg, uint64_t ret_sum[STAT_ID_COUNT]);
@@ -75,8 +79,10 @@ struct cmd_ctx {
     struct store *store;
     struct store_thread *thread;
     struct stat_block *stats; /* this worker's */
+    struct stat_hists *hists; /* likewise; NULL: sizes and lifetimes are not counted */
     struct out *out;          /* answers of the connection being served */
     const struct opts *opts;
+    struct hot *hot;               /* this worker's; NULL: hot keys are not looked for */
     struct cmd_prefixes *prefixes; /* shared by all workers; NULL: no `stats detail` */
     struct cmd_tuning *tuning;     /* shared by all workers */
     uint32_t now_s;                /* read once per loop turn */
@@ -106,9 +112,22 @@ enum cmd_rc {
 void cmd_prefetch_bucket(struct cmd_ctx *ctx, struct proto_request *req);
 void cmd_prefetch_item(struct cmd_ctx *ctx, struct proto_request *req);
 
+/* Once per batch that is about to run: now and then have one of its keys noted as a hot one may be.
+ * (The keys of a request with several are offered when they are looked up.) */
+COLD void cmd_hot_note(struct cmd_ctx *ctx, const struct proto_request *batch, size_t count);
+static ALWAYS_INLINE void cmd_hot(struct cmd_ctx *ctx, const struct proto_request *batch,
+                                  size_t count)
+{
+    if (LIKELY(ctx->hot != NULL) && hot_is_due(ctx->hot, count))
+        cmd_hot_note(ctx, batch, count);
+}
+
 /* Run a request; with has_value, `value` (or `value_bad`) has been set. Also answers
  * req->error. */
 MUST_USE enum cmd_rc cmd_run(struct cmd_ctx *ctx, struct proto_request *req);
+
+/* By which class the time of a command is told: an enum stat_class per enum proto_cmd. */
+extern const uint8_t cmd_stat_classes[PROTO_CMD_ALL_COUNT];
 
 /* Forget a request that stopped at CMD_AGAIN: its connection is gone. */
 void cmd_abort(struct cmd_ctx *ctx, struct proto_request *req);

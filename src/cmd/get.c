@@ -58,6 +58,14 @@ static inline bool get_key(struct cmd_ctx *ctx, const struct lookup *lookup,
     return rc != STORE_NO_MEMORY;
 }
 
+/* As cmd_hot_note(). */
+static COLD void hot_keys(struct cmd_ctx *ctx, const struct store_key *keys, size_t count)
+{
+    size_t i;
+    while (hot_next(ctx->hot, count, &i))
+        hot_note(ctx->hot, keys[i].key, keys[i].hash);
+}
+
 /* Take up to CMD_KEYS_CHUNK keys from the request's cursor, and have the memory fetched that
  * they need. */
 static size_t take_keys(struct cmd_ctx *ctx, struct proto_request *req, struct store_key *ret_keys)
@@ -88,6 +96,8 @@ static bool get_keys(struct cmd_ctx *ctx, struct proto_request *req, const struc
          ok && req->key.len > 0 && chunk < CHUNKS_MAX && out_bytes(ctx->out) < CMD_OUT_BYTES_MAX;
          chunk++) {
         const size_t count = take_keys(ctx, req, keys);
+        if (LIKELY(ctx->hot != NULL) && hot_is_due(ctx->hot, count))
+            hot_keys(ctx, keys, count);
         for (size_t i = 0; ok && i < count; i++)
             ok = get_key(ctx, lookup, &keys[i], tally);
     }

@@ -95,6 +95,8 @@ enum cmd_rc cmd_meta_set_run(struct cmd_ctx *ctx, struct proto_request *req,
     stat_inc(ctx->stats, STAT_CMD_SET);
     if (put.compare)
         cmd_count_compare(ctx, rc);
+    if (rc == STORE_OK && ctx->hists != NULL)
+        cmd_count_stored(ctx, req, put.exp_s);
     if (rc != STORE_OK || !proto_meta_has(req, 'q'))
         answer_set(ctx, req, &key, code, &result);
     return CMD_OK;

@@ -88,6 +88,32 @@ static enum cmd_rc stats_prefixes(struct cmd_ctx *ctx, struct proto_request *req
     return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_prefixes);
 }
 
+static enum cmd_rc stats_latency(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
+{
+    (void)req;
+    (void)args;
+    return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_latency);
+}
+
+/* It lists keys, so it is for whom dumps are for. */
+static enum cmd_rc stats_hotkeys(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
+{
+    (void)req;
+    (void)args;
+    if (ctx->hot == NULL) {
+        proto_reply(ctx->out, PROTO_REPLY_NO_HOTKEYS);
+        return CMD_OK;
+    }
+    return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_hotkeys);
+}
+
+static enum cmd_rc stats_clients(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
+{
+    (void)req;
+    (void)args;
+    return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_clients);
+}
+
 static enum cmd_rc stats_reset(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
 {
     (void)req;
@@ -230,7 +256,8 @@ static const struct {
     {"slabs", stats_slabs},       {"sizes", cmd_stats_sizes},
     {"limits", stats_limits},     {"security", stats_security},
     {"access", stats_access},     {"udp", stats_udp},
-    {"prefixes", stats_prefixes},
+    {"prefixes", stats_prefixes}, {"latency", stats_latency},
+    {"hotkeys", stats_hotkeys},   {"clients", stats_clients},
 };
 
 enum cmd_rc cmd_stats(struct cmd_ctx *ctx, struct proto_request *req)

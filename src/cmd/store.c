@@ -58,6 +58,8 @@ enum store_rc cmd_put_run(struct cmd_ctx *ctx, const struct proto_request *req,
         stat_inc(ctx->stats, STAT_CMD_SET); /* an upload was accepted, whatever came of it */
     if (put.compare)
         cmd_count_compare(ctx, rc);
+    if (rc == STORE_OK && ctx->hists != NULL)
+        cmd_count_stored(ctx, req, put.exp_s);
     return rc;
 }
 

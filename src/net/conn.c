@@ -131,6 +131,13 @@ static ALWAYS_INLINE ssize_t conn_recv(struct net_worker *worker, struct net_con
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
 }
 
+/* Something has been read. */
+static ALWAYS_INLINE void received(struct net_worker *worker, struct net_conn *conn, size_t bytes)
+{
+    conn->read_ticks = stat_timing_read(worker->timing);
+    net_traffic_add(&conn->bytes_read, bytes);
+}
+
 /* Give the buffer back when nothing is in it. */
 static void input_settle(struct net_worker *worker, struct net_conn *conn)
 {
@@ -185,8 +192,10 @@ static bool receive(struct net_worker *worker, struct net_conn *conn)
         return false;
     }
     conn->in_end += (uint32_t)got;
-    if (got > 0)
+    if (got > 0) {
+        received(worker, conn, (size_t)got);
         return true;
+    }
     input_settle(worker, conn);
     rest(conn);
     return false;
@@ -216,11 +225,13 @@ static bool receive_value(struct net_worker *worker, struct net_conn *conn)
     const size_t filled = (size_t)got < iov[0].iov_len ? (size_t)got : iov[0].iov_len;
     conn->in_end = (uint32_t)((size_t)got - filled);
     input_settle(worker, conn);
-    if (got > 0)
-        conn->want = (uint8_t)ops->filled(worker->arg, conn->session, filled);
-    else
+    if (got == 0) {
         rest(conn);
-    return got > 0;
+        return false;
+    }
+    received(worker, conn, (size_t)got);
+    conn->want = (uint8_t)ops->filled(worker->arg, conn->session, filled);
+    return true;
 }
 
 /* ── output ───────────────────────────────────────────────────────────────────────────────── */
@@ -254,6 +265,7 @@ static bool out_send(struct net_worker *worker, struct net_conn *conn, struct ou
         const ssize_t sent = conn_sendv(worker, conn, iov, count);
         if (sent < 0)
             return false;
+        net_traffic_add(&conn->bytes_written, (uint64_t)sent);
         out_consume(out, (uint64_t)sent);
         if ((size_t)sent < offered)
             return true;
@@ -283,6 +295,7 @@ static bool pending_keep(struct net_worker *worker, struct net_conn *conn, struc
     out_move(conn->pending, out);
     stat_inc(worker->stats, STAT_RESPONSE_OBJ_COUNT);
     stat_add(worker->stats, STAT_RESPONSE_OBJ_BYTES, conn->pending->cap);
+    net_traffic_pending(conn, out_bytes(conn->pending), worker->now_s);
     state_set(conn, NET_STATE_WRITE);
     return net_conn_watch_out(worker, conn);
 }
@@ -292,6 +305,7 @@ static bool send_answers(struct net_worker *worker, struct net_conn *conn)
 {
     struct out *out = &worker->out;
     bool alive = !out->failed && out_send(worker, conn, out);
+    stat_timing_sent(worker->timing);
     if (UNLIKELY(out->failed))
         stat_inc(worker->stats, STAT_RESPONSE_OBJ_OOM);
     if (LIKELY(alive && out_bytes(out) == 0)) {
@@ -309,11 +323,14 @@ static bool send_answers(struct net_worker *worker, struct net_conn *conn)
 static bool send_pending(struct net_worker *worker, struct net_conn *conn)
 {
     struct out *out = conn->pending;
+    const uint64_t before = out_bytes(out);
     const bool left = conn->want == NET_HOLD && conn->hangup; /* and will not read it */
     if (left || !out_send(worker, conn, out)) {
         net_conn_close(worker, conn);
         return false;
     }
+    if (out_bytes(out) < before)
+        net_traffic_pending(conn, out_bytes(out), worker->now_s);
     if (out_bytes(out) > 0)
         return false;
     stat_sub(worker->stats, STAT_RESPONSE_OBJ_COUNT, 1);
@@ -395,6 +412,7 @@ static ALWAYS_INLINE uint32_t run_input(struct net_worker *worker, struct net_co
                                         uint32_t done, unsigned ahead)
 {
     const struct net_config *config = &worker->net->config;
+    const uint32_t before = done;
     uint8_t reason;
     state_set(conn, NET_STATE_RUN);
     do {
@@ -412,6 +430,7 @@ static ALWAYS_INLINE uint32_t run_input(struct net_worker *worker, struct net_co
             conn->want = NET_MORE;
     } while (conn->want == NET_AGAIN && out_bytes(&worker->out) < NET_OUT_BYTES_MAX &&
              (done < config->requests_per_event || !others_wait(worker)));
+    net_traffic_count(conn, done - before, worker->now_s);
     if (UNLIKELY(conn->want >= NET_HOLD))
         input_end(worker, conn, reason);
     input_settle(worker, conn);
@@ -444,6 +463,7 @@ static bool conclude(struct net_worker *worker, struct net_conn *conn, uint32_t 
 void net_conn_serve(struct net_worker *worker, struct net_conn *conn)
 {
     uint32_t done = 0;
+    __builtin_prefetch(&conn->read_ticks, 1);
     if (LIKELY(conn->want != NET_HOLD))
         atomic_store_explicit(&conn->last_s, worker->now_s, memory_order_relaxed);
     for (;;) {
@@ -453,6 +473,7 @@ void net_conn_serve(struct net_worker *worker, struct net_conn *conn)
         case NET_AGAIN:
         case NET_FLUSH:
         case NET_YIELD:
+            stat_timing_resume(worker->timing, conn->read_ticks);
             break;
         case NET_MORE:
             if (!receive(worker, conn))
@@ -469,6 +490,7 @@ void net_conn_serve(struct net_worker *worker, struct net_conn *conn)
             done++;
             break;
         case NET_PAUSE:
+            stat_timing_resume(worker->timing, conn->read_ticks);
             if (!conn->hangup)
                 break;
             conn->reason = LOGGER_NORMAL;
@@ -492,6 +514,7 @@ bool net_stage_add(struct net_worker *worker, struct net_conn *conn)
     struct net_stage *stage = &worker->stage;
     if (conn->want != NET_MORE || conn->pending != NULL)
         return false;
+    __builtin_prefetch(&conn->read_ticks, 1);
     atomic_store_explicit(&conn->last_s, worker->now_s, memory_order_relaxed);
     if (!receive(worker, conn))
         return true;
@@ -506,6 +529,9 @@ static void staged_send(struct net_worker *worker, struct net_conn *conn, struct
 {
     struct iovec iov = {.iov_base = (void *)(uintptr_t)answers.ptr, .iov_len = answers.len};
     const ssize_t sent = answers.len > 0 ? conn_sendv(worker, conn, &iov, 1) : 0;
+    stat_timing_sent(worker->timing);
+    if (LIKELY(sent > 0))
+        net_traffic_add(&conn->bytes_written, (uint64_t)sent);
     if (LIKELY((size_t)sent == answers.len)) {
         rest(conn);
         return;
@@ -526,6 +552,7 @@ static void stage_send(struct net_worker *worker, unsigned *first, unsigned end)
     for (; *first < end; ++*first) {
         const struct net_staged *staged = &worker->stage.all[*first];
         const size_t len = staged->out_end - staged->out_at;
+        stat_timing_take(worker->timing, &staged->timed);
         staged_send(worker, staged->conn, bytes_of(worker->out.buf + staged->out_at, len));
     }
 }
@@ -562,13 +589,16 @@ void net_stage_run(struct net_worker *worker)
         struct net_conn *conn = staged->conn;
         worker->events_left = events_left + (count - 1 - i);
         staged->out_at = out->sent = out->len; /* as if `out` was its own */
+        stat_timing_resume(worker->timing, conn->read_ticks);
         const uint32_t done = run_input(worker, conn, 0, told ? i + 1 : 0);
         staged->out_end = out->len;
+        stat_timing_put(worker->timing, &staged->timed);
         if (LIKELY(conn->want == NET_MORE && !conn->readable && out->blob_count == 0 &&
                    !out->failed && out->len < STAGE_OUT_BYTES_MAX))
             continue;
         stage_send(worker, &unsent, i);
         unsent = i + 1;
+        stat_timing_take(worker->timing, &staged->timed);
         if (conclude(worker, conn, done))
             net_conn_serve(worker, conn);
     }

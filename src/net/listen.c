@@ -408,7 +408,9 @@ static void hand_out(struct net *net, int fd, const struct net_listener *listene
     conn->session = NULL;
     conn->ready_next = NULL;
     conn->tls = NULL;
-    atomic_store_explicit(&conn->last_s, clock_now_s(), memory_order_relaxed);
+    const uint32_t now_s = clock_now_s();
+    atomic_store_explicit(&conn->last_s, now_s, memory_order_relaxed);
+    net_traffic_init(conn, now_s);
     atomic_store_explicit(&conn->state, NET_STATE_WAIT, memory_order_release);
     const uint32_t used = atomic_load_explicit(&net->fds_used, memory_order_relaxed);
     if ((uint32_t)fd >= used) {

@@ -279,11 +279,12 @@ static bool conn_info(struct net *net, int fd, uint32_t now_s, struct net_conn_i
         return true;
     }
     const struct net_conn *conn = &net->conns[fd];
-    /* Relaxed: nothing else of the slot is read, and the kernel is asked for the rest. */
+    /* Relaxed: of the slot only numbers are read, and the kernel is asked for the rest. */
     ret_info->state = atomic_load_explicit(&conn->state, memory_order_relaxed);
     if (ret_info->state == NET_STATE_FREE)
         return false;
     ret_info->idle_s = net_silent_s(conn, now_s);
+    net_traffic_get(conn, now_s, &ret_info->traffic);
     address_text(fd, peer_name, ret_info->address);
     address_text(fd, sock_name, ret_info->listen_address);
     return ret_info->address[0] != '\0';

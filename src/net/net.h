@@ -29,7 +29,7 @@
  * Includes: base, stat, event, logger.  Included by: server, bench.
  * Threads:  net_run() is the listener's loop, in the caller's thread; net_free() waits for the
  *           workers.
- * Memory:   an idle connection is one cache line; buffers belong to the workers and are lent to
+ * Memory:   an idle connection is two cache lines; buffers belong to the workers and are lent to
  *           connections with something in them. Bounded per connection: input by NET_IN_BYTES_MAX,
  *           answers by NET_OUT_BYTES_MAX and what one request adds beyond it.
  * Spec:     memcached 1.6.45, "Connections and limits".
@@ -43,6 +43,7 @@
 #include "net/tls.h"
 
 struct stat_block;
+struct stat_timing;
 struct logger_ring;
 struct event_source;
 
@@ -55,6 +56,7 @@ enum {
     NET_DATAGRAM_BYTES = 64 * 1024, /* more than one can carry */
     NET_TICK_S = 60,
     NET_AHEAD_MAX = 32, /* connections that `ahead` is told of at once */
+    NET_RATE_S = 8,     /* what the rate of a connection's requests is measured over */
 };
 
 /* ── what is served ───────────────────────────────────────────────────────────────────────── */
@@ -164,6 +166,7 @@ struct net_handed {
 struct net_worker_config {
     void *arg; /* handed to the ops as `worker` */
     struct stat_block *stats;
+    struct stat_timing *timing;  /* NULL: requests are not timed. The ops count them in it */
     struct logger_ring *log;     /* NULL: nothing is logged */
     struct event_source *events; /* NULL: no security events are noted */
 };
@@ -271,6 +274,15 @@ enum net_state {
     NET_STATE_HOLD,  /* the client only listens */
 };
 
+/* What a connection has done since it came. */
+struct net_traffic {
+    uint64_t requests;
+    double requests_per_s;              /* over the last NET_RATE_S seconds */
+    uint64_t bytes_read, bytes_written; /* of the protocol, not of TLS */
+    uint64_t pending_bytes;             /* answers that the client does not take */
+    uint32_t slow_s;                    /* while there are some: since it last took any */
+};
+
 struct net_conn_info {
     int fd;
     enum net_state state;
@@ -279,6 +291,7 @@ struct net_conn_info {
     char address[NET_ADDR_TEXT_BYTES];        /* tcp:IP:PORT, tcp6:[IP]:PORT (or udp, udp6), or
                                                * unix:PATH */
     char listen_address[NET_ADDR_TEXT_BYTES]; /* empty for a listener itself, and datagrams */
+    struct net_traffic traffic;               /* likewise all 0 */
 };
 
 /* Tell about every listener and connection, ordered by fd. Takes no lock; a connection that comes

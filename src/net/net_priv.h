@@ -16,6 +16,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -55,7 +56,7 @@ void net_buf_give(struct net_pool *pool, struct net_buf *buf);
 struct net_buf *net_buf_grow(struct net_pool *pool, struct net_buf *buf);
 void net_pool_fini(struct net_pool *pool);
 
-struct net_conn {          /* one cache line */
+struct net_conn {          /* two cache lines; what serving needs is on the first */
     _Atomic uint8_t state; /* enum net_state */
     uint8_t want;          /* enum net_rc: what `run` said last */
     bool readable : 1;     /* the socket may hold more than we have read */
@@ -77,8 +78,21 @@ struct net_conn {          /* one cache line */
     void *session;
     struct net_conn *ready_next;
     struct net_tls_conn *tls; /* NULL until the first bytes of a handshake */
+
+    /* On the second line lies what is only counted and told. It is fetched while recv() runs, so
+     * nothing waits for it. The worker writes, others read, each number for itself: relaxed. */
+    _Alignas(CACHE_LINE_BYTES) uint64_t
+        read_ticks; /* when the unused input was read; the worker's */
+    _Atomic uint64_t requests, bytes_read, bytes_written;
+    _Atomic uint64_t pending_bytes; /* of `pending` */
+    _Atomic uint64_t rate_requests; /* how many there had been when... */
+    _Atomic uint32_t rate_s;        /* ...the seconds began that are being counted */
+    _Atomic uint32_t rate_before;   /* requests of the NET_RATE_S before that */
+    _Atomic uint32_t taken_s;       /* when the client last took some of `pending` */
 };
-_Static_assert(sizeof(struct net_conn) == CACHE_LINE_BYTES, "stay on one cache line");
+_Static_assert(offsetof(struct net_conn, read_ticks) == CACHE_LINE_BYTES,
+               "what serving needs stays on one cache line");
+_Static_assert(sizeof(struct net_conn) == 2 * CACHE_LINE_BYTES, "a neighbour shares no line");
 
 /* How long nothing has arrived. A connection that has just been accepted may be younger than the
  * worker's clock, which is read once per turn. */
@@ -129,6 +143,7 @@ struct net_stage {
     struct net_staged {
         struct net_conn *conn;
         size_t out_at, out_end; /* its answers in the worker's `out` */
+        struct stat_timed timed;
     } all[NET_STAGE_CONNS];
 };
 
@@ -136,6 +151,7 @@ struct net_worker {
     struct net *net;
     void *arg;
     struct stat_block *stats;
+    struct stat_timing *timing;
     unsigned index;
     int epoll_fd, wake_fd;
     uint32_t now_s;
@@ -166,6 +182,7 @@ struct net_worker {
     struct net_own_copy own;
     pthread_t thread;
     bool started;
+    struct stat_timing untimed; /* `timing` when nobody wants it */
     /* Connections of this worker: the listener adds, the worker subtracts. Relaxed, it only guides
      * the choice. */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t conns;
@@ -245,6 +262,33 @@ int net_worker_init(struct net_worker *worker, struct net *net, unsigned index);
 void net_worker_fini(struct net_worker *worker);
 void *net_worker_main(void *arg);
 void net_worker_queue(struct net_worker *worker, struct net_conn *conn);
+
+/* traffic.c: what a connection does, counted and told */
+void net_traffic_init(struct net_conn *conn, uint32_t now_s); /* by the listener */
+void net_traffic_rate_renew(struct net_conn *conn, uint32_t now_s);
+void net_traffic_get(const struct net_conn *conn, uint32_t now_s, struct net_traffic *ret_traffic);
+
+static ALWAYS_INLINE void net_traffic_add(_Atomic uint64_t *number, uint64_t delta)
+{
+    atomic_store_explicit(number, atomic_load_explicit(number, memory_order_relaxed) + delta,
+                          memory_order_relaxed);
+}
+
+/* So many requests have been served. */
+static ALWAYS_INLINE void net_traffic_count(struct net_conn *conn, uint32_t requests,
+                                            uint32_t now_s)
+{
+    if (UNLIKELY(now_s - atomic_load_explicit(&conn->rate_s, memory_order_relaxed) >= NET_RATE_S))
+        net_traffic_rate_renew(conn, now_s);
+    net_traffic_add(&conn->requests, requests);
+}
+
+/* So much of `pending` is left, after some was taken, or it has begun. */
+static inline void net_traffic_pending(struct net_conn *conn, uint64_t bytes, uint32_t now_s)
+{
+    atomic_store_explicit(&conn->taken_s, now_s, memory_order_relaxed);
+    atomic_store_explicit(&conn->pending_bytes, bytes, memory_order_relaxed);
+}
 
 /* conn.c */
 /* Log an event of stream LOGGER_CONNEVENTS, when that is watched. */

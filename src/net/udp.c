@@ -434,6 +434,7 @@ void net_udp_serve(struct net_worker *worker, struct net_udp *udp)
         count = receive(worker, udp);
         if (count == 0)
             return;
+        (void)stat_timing_read(worker->timing);
         struct net_datagrams all = {.item = batch->item,
                                     .count = count,
                                     .listener = udp->listener,
@@ -444,6 +445,7 @@ void net_udp_serve(struct net_worker *worker, struct net_udp *udp)
             if (batch->item[i].answer_bytes > 0)
                 answer(worker, udp, i);
         flush(worker, udp);
+        stat_timing_sent(worker->timing);
         out_reset(&batch->out);
     }
 }

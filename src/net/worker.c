@@ -30,6 +30,9 @@ int net_worker_init(struct net_worker *worker, struct net *net, unsigned index)
     worker->index = index;
     worker->arg = net->config.workers[index].arg;
     worker->stats = net->config.workers[index].stats;
+    worker->timing = net->config.workers[index].timing;
+    if (worker->timing == NULL)
+        worker->timing = &worker->untimed;
     worker->log = net->config.workers[index].log;
     worker->events = net->config.workers[index].events;
     worker->pool.stats = worker->stats;

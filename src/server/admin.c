@@ -165,6 +165,24 @@ static void stats_prefixes(void *arg, struct out *out)
     stat_print_prefixes(out, sum, &provider);
 }
 
+static void stats_latency(void *arg, struct out *out)
+{
+    const struct server *server = arg;
+    struct stat_hist_sum sum[STAT_HIST_COUNT];
+    stat_registry_hists(server->stats, sum);
+    stat_print_hists(out, sum);
+}
+
+static void stats_hotkeys(void *arg, struct out *out)
+{
+    const struct server *server = arg;
+    struct hot_list list;
+    if (hot_list_make(server->hot, &list) == 0)
+        hot_print(out, &list);
+    else
+        out->failed = true;
+}
+
 static void stats_sum(void *arg, uint64_t ret_sum[STAT_ID_COUNT])
 {
     struct server *server = arg;
@@ -235,6 +253,33 @@ static void stats_conns(void *arg, struct out *out)
     net_conn_each(server->net, conn_print, out);
 }
 
+/* ── stats clients ────────────────────────────────────────────────────────────────────────── */
+
+static void client_print(void *arg, const struct net_conn_info *info)
+{
+    struct out *out = arg;
+    if (info->state == NET_STATE_LISTEN || info->datagrams)
+        return;
+    const struct net_traffic *traffic = &info->traffic;
+    out_printf(out, "STAT %d:addr %s\r\n", info->fd, info->address);
+    out_printf(out, "STAT %d:requests %llu\r\n", info->fd, (unsigned long long)traffic->requests);
+    out_printf(out, "STAT %d:requests_per_s %.1f\r\n", info->fd, traffic->requests_per_s);
+    out_printf(out, "STAT %d:bytes_read %llu\r\n", info->fd,
+               (unsigned long long)traffic->bytes_read);
+    out_printf(out, "STAT %d:bytes_written %llu\r\n", info->fd,
+               (unsigned long long)traffic->bytes_written);
+    out_printf(out, "STAT %d:pending_bytes %llu\r\n", info->fd,
+               (unsigned long long)traffic->pending_bytes);
+    if (traffic->pending_bytes > 0)
+        out_printf(out, "STAT %d:slow_s %u\r\n", info->fd, traffic->slow_s);
+}
+
+static void stats_clients(void *arg, struct out *out)
+{
+    const struct server *server = arg;
+    net_conn_each(server->net, client_print, out);
+}
+
 static void stats_access(void *arg, struct out *out)
 {
     const struct server *server = arg;
@@ -303,6 +348,9 @@ const struct cmd_server_ops admin_ops = {
     .prefix_deleted = server_prefix_deleted,
     .stats_udp = stats_udp,
     .stats_prefixes = stats_prefixes,
+    .stats_latency = stats_latency,
+    .stats_hotkeys = stats_hotkeys,
+    .stats_clients = stats_clients,
     .stats_reset = stats_reset,
     .stats_sum = stats_sum,
     .memory_set = memory_set,

@@ -187,6 +187,8 @@ static int run(const struct opts *opts)
         return PROCESS_USAGE;
     }
     clock_init();
+    if (opts->latency_stats)
+        clock_ticks_init();
     struct net_tls *tls;
     if (server_tls_load(opts, &tls, error) != 0) {
         log_line(LOG_ERROR, "%s", error);

@@ -106,6 +106,10 @@ static int workers_init(struct server *server)
     };
     for (unsigned i = 0; i < opts->threads; i++) {
         int rc = stat_block_new(server->stats, &model.stats);
+        if (rc == 0 && opts->latency_stats)
+            rc = stat_hists_new(server->stats, &model.hists);
+        if (server->hot != NULL)
+            model.hot = hot_set_worker(server->hot, i);
         if (rc == 0)
             rc = watch_ring_new(server, model.stats, &server->workers[i], &model.log);
         if (rc == 0)
@@ -118,11 +122,13 @@ static int workers_init(struct server *server)
         if (server->udp != NULL && udp_worker_new(server->udp, &server->workers[i].udp) != 0)
             return -ENOMEM;
         server->workers[i].index = i;
+        server->workers[i].timing = (struct stat_timing){.hists = model.hists};
         server->workers[i].gate = server->gate;
         server->workers[i].limiter = gate_limiter_of(server->limits, i, model.events);
         server->workers[i].login_required = gate_login_required(server->gate);
         server->net_workers[i] = (struct net_worker_config){.arg = &server->workers[i],
                                                             .stats = model.stats,
+                                                            .timing = &server->workers[i].timing,
                                                             .log = model.log,
                                                             .events = model.events};
     }
@@ -294,6 +300,8 @@ int server_init(struct server *server, const struct opts *opts, const struct act
         rc = memory_open(server, ret_error);
     if (rc == 0)
         rc = cmd_prefixes_init(&server->prefixes, opts->stats_delimiter, opts->stats_detail);
+    if (rc == 0 && opts->hotkeys && !opts->disable_dumping)
+        rc = hot_set_new(opts->threads, opts->stats_delimiter, &server->hot);
     if (rc == 0 && opts->udp_port != 0 && opts->unix_socket == NULL)
         rc = udp_new(opts, &server->udp, ret_error);
     if (rc == 0)
@@ -382,6 +390,7 @@ void server_fini(struct server *server)
     free(server->hosts);
     free(server->handed);
     cmd_prefixes_fini(&server->prefixes);
+    hot_set_free(server->hot);
     udp_free(server->udp);
     gate_free(server->gate);
     gate_limits_free(server->limits);

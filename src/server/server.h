@@ -20,6 +20,7 @@ struct server {
     const struct opts *opts;
     struct store *store;
     struct stat_registry *stats;
+    struct hot_set *hot;        /* NULL: hot keys are not looked for */
     struct gate *gate;          /* who may do what; slots: the workers', then the listener's */
     struct gate_limits *limits; /* likewise by thread */
     struct gate_limiter *listener_limiter;

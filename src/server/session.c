@@ -133,6 +133,7 @@ static ALWAYS_INLINE enum net_rc batch_run(struct session_worker *worker, void *
     /* 2. With the buckets there, have the items fetched. */
     for (size_t i = 0; count > 1 && i < count; i++)
         cmd_prefetch_item(cmd, &batch[i]);
+    cmd_hot(cmd, batch, count);
     /* 3. Run them in order; net sends the answers together. */
     for (size_t i = 0; i < count; i++) {
         if (login_again(worker, &batch[i]))
@@ -144,6 +145,7 @@ static ALWAYS_INLINE enum net_rc batch_run(struct session_worker *worker, void *
             return transfer_suspend(worker, self, &batch[i], worker->ends[i] - io->used);
         io->used = worker->ends[i];
         io->requests++;
+        session_count(worker, &batch[i]);
         if (rc == CMD_CLOSE)
             return transfer_close(worker, io);
         if (rc == CMD_HOLD)

@@ -31,6 +31,7 @@ enum {
 /* What a worker keeps for the sessions that it serves, one at a time. */
 struct session_worker {
     _Alignas(CACHE_LINE_BYTES) struct cmd_ctx cmd;
+    struct stat_timing timing;  /* of the requests that it executes; net's worker sends */
     bool online;                /* see worker.h */
     struct net *const *net;     /* knows the listeners, and wakes this worker */
     enum opt_protocol protocol; /* of listeners that do not say */
@@ -54,6 +55,12 @@ struct session_worker {
     struct proto_request batch[SESSION_BATCH];
     size_t ends[SESSION_BATCH]; /* where each request ends in the input */
 };
+
+/* A request has been executed. */
+static inline void session_count(struct session_worker *worker, const struct proto_request *req)
+{
+    stat_timing_count(&worker->timing, (enum stat_class)cmd_stat_classes[req->cmd]);
+}
 
 /* Op of net: run a batch. `worker` is a struct session_worker. */
 enum net_rc session_run(void *worker, void **session, struct net_io *io);

@@ -67,6 +67,7 @@ static enum net_rc resume_upload(struct session_worker *worker, void **self, str
     io->used += tail_bytes;
     io->requests++;
     const enum cmd_rc rc = cmd_upload_end(&worker->cmd, &session->upload, terminated);
+    session_count(worker, &session->upload.req);
     session_end(self);
     return verdict(rc);
 }
@@ -137,6 +138,7 @@ enum net_rc transfer_resume(struct session_worker *worker, void **self, struct n
     const enum cmd_rc rc = cmd_run(&worker->cmd, &session->upload.req);
     if (rc == CMD_AGAIN)
         return NET_YIELD;
+    session_count(worker, &session->upload.req);
     io->used += session->line_bytes;
     session_end(self);
     return verdict(rc);
@@ -150,6 +152,7 @@ enum net_rc transfer_upload(struct session_worker *worker, void **self, struct n
         return NET_CLOSE;
     *self = session;
     session->generation = worker->generation;
+    cmd_hot(&worker->cmd, req, 1);
     session->left = req->value_bytes + req->tail_bytes;
     session->state = cmd_upload_begin(&worker->cmd, req, &session->upload) ? UPLOAD : SWALLOW;
     const uint64_t here = io->in.len - io->used;

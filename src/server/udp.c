@@ -285,11 +285,13 @@ static enum gate_rr_reason request_run(const struct passing *p)
     cmd->out = answer;
     cmd->fd = p->batch->fd;
     cmd->conn = NULL;
+    cmd_hot(cmd, p->req, 1);
     const enum cmd_rc rc = cmd_run(cmd, p->req);
     if (rc == CMD_AGAIN) { /* there is more than would ever fit */
         cmd_abort(cmd, p->req);
         return GATE_RR_REASON_ANSWER_LONG;
     }
+    session_count(p->worker, p->req);
     assert(rc == CMD_OK); /* nothing that is offered closes or holds a connection */
     const uint64_t bytes = out_bytes(answer);
     if (bytes == 0 || answer->failed)

@@ -28,6 +28,8 @@ static void worker_turn(void *arg, uint32_t now_s)
     struct session_worker *worker = arg;
     worker->cmd.now_s = now_s;
     worker->generation = gate_generation(worker->gate);
+    if (worker->cmd.hot != NULL)
+        hot_turn(worker->cmd.hot, now_s);
     worker->cmd.watched = logger_watched(worker->cmd.log);
     if (worker->online)
         store_thread_quiesce(worker->cmd.thread, now_s);
@@ -100,6 +102,7 @@ static void *housekeeper_main(void *arg)
     confine_keeper(keeper->opts);
     while (!atomic_load_explicit(&keeper->stop, memory_order_acquire)) {
         const uint32_t now_s = clock_now_s();
+        clock_ticks_adjust();
         store_thread_online(keeper->thread, now_s);
         crawl_when_due(keeper, now_s);
         store_maintain(keeper->thread);

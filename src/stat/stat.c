@@ -41,10 +41,17 @@ struct block_node {
     struct block_node *next;
 };
 
+struct hists_node {
+    struct stat_hists hists; /* first: aligned */
+    struct hists_node *next;
+};
+
 struct stat_registry {
-    pthread_mutex_t lock; /* list and baseline; never taken to count */
+    pthread_mutex_t lock; /* lists and baselines; never taken to count */
     struct block_node *blocks;
     uint64_t baseline[STAT_ID_COUNT]; /* counters at the last reset */
+    struct hists_node *hists;
+    struct stat_hist_sum hists_baseline[STAT_HIST_COUNT];
 };
 
 int stat_registry_new(struct stat_registry **ret_registry)
@@ -66,6 +73,11 @@ void stat_registry_free(struct stat_registry *registry)
         registry->blocks = node->next;
         free(node);
     }
+    while (registry->hists != NULL) {
+        struct hists_node *node = registry->hists;
+        registry->hists = node->next;
+        free(node);
+    }
     pthread_mutex_destroy(&registry->lock);
     free(registry);
 }
@@ -81,6 +93,20 @@ int stat_block_new(struct stat_registry *registry, struct stat_block **ret_block
     registry->blocks = node;
     pthread_mutex_unlock(&registry->lock);
     *ret_block = &node->block;
+    return 0;
+}
+
+int stat_hists_new(struct stat_registry *registry, struct stat_hists **ret_hists)
+{
+    struct hists_node *node = aligned_alloc(_Alignof(struct hists_node), sizeof(*node));
+    if (node == NULL)
+        return -ENOMEM;
+    memset(node, 0, sizeof(*node));
+    pthread_mutex_lock(&registry->lock);
+    node->next = registry->hists;
+    registry->hists = node;
+    pthread_mutex_unlock(&registry->lock);
+    *ret_hists = &node->hists;
     return 0;
 }
 
@@ -103,6 +129,26 @@ void stat_registry_sum(struct stat_registry *registry, uint64_t ret_sum[STAT_ID_
     pthread_mutex_unlock(&registry->lock);
 }
 
+/* Likewise the histograms. Nor do a bucket, the sum and the maximum belong to the same moment. */
+static void hists_sum(const struct stat_registry *registry,
+                      struct stat_hist_sum ret_sum[STAT_HIST_COUNT])
+{
+    memset(ret_sum, 0, STAT_HIST_COUNT * sizeof(ret_sum[0]));
+    for (const struct hists_node *node = registry->hists; node != NULL; node = node->next)
+        for (size_t id = 0; id < STAT_HIST_COUNT; id++)
+            stat_hist_collect(&ret_sum[id], &node->hists.of[id]);
+}
+
+void stat_registry_hists(struct stat_registry *registry,
+                         struct stat_hist_sum ret_sum[STAT_HIST_COUNT])
+{
+    pthread_mutex_lock(&registry->lock);
+    hists_sum(registry, ret_sum);
+    for (size_t id = 0; id < STAT_HIST_COUNT; id++)
+        stat_hist_subtract(&ret_sum[id], &registry->hists_baseline[id]);
+    pthread_mutex_unlock(&registry->lock);
+}
+
 void stat_registry_reset(struct stat_registry *registry)
 {
     pthread_mutex_lock(&registry->lock);
@@ -110,6 +156,7 @@ void stat_registry_reset(struct stat_registry *registry)
     for (size_t id = 0; id < STAT_ID_COUNT; id++)
         if (rows[id].kind != STAT_KIND_COUNTER)
             registry->baseline[id] = 0;
+    hists_sum(registry, registry->hists_baseline);
     pthread_mutex_unlock(&registry->lock);
 }
 

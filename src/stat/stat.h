@@ -18,6 +18,7 @@
 #include "base/attr.h"
 #include "base/out.h"
 #include "opt/opt.h"
+#include "stat/hist.h"
 
 enum stat_id {
 #define STAT(id, ...) STAT_##id,
@@ -65,6 +66,14 @@ void stat_registry_sum(struct stat_registry *registry, uint64_t ret_sum[STAT_ID_
 /* `stats reset`: counters start from 0 again, gauges stay. No block is written. */
 void stat_registry_reset(struct stat_registry *registry);
 
+/* A new, zeroed block of histograms for one thread. As stat_block_new(). */
+MUST_USE int stat_hists_new(struct stat_registry *registry, struct stat_hists **ret_hists);
+/* Sum up all blocks: what was counted since the last reset. A maximum from before the reset is told
+ * as far as the buckets allow it: the greatest value of the highest one that has been counted in
+ * since, or less. */
+void stat_registry_hists(struct stat_registry *registry,
+                         struct stat_hist_sum ret_sum[STAT_HIST_COUNT]);
+
 /* ── answers ──────────────────────────────────────────────────────────────────────────────── */
 
 /* Who knows the computed rows: appends the bare value of `id` to `out` (one that it doesn't know:
@@ -85,6 +94,8 @@ void stat_print_udp(struct out *out, const uint64_t sum[STAT_ID_COUNT]);
 /* Append the rows of `stats prefixes`, likewise. */
 void stat_print_prefixes(struct out *out, const uint64_t sum[STAT_ID_COUNT],
                          const struct stat_provider *provider);
+/* Append the rows of `stats latency`, likewise. */
+void stat_print_hists(struct out *out, const struct stat_hist_sum sum[STAT_HIST_COUNT]);
 
 /* What `stats settings` shows and the options do not tell, or that has changed since the start. */
 struct stat_settings {

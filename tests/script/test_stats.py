@@ -37,7 +37,8 @@ lru_segmented hot_lru_pct warm_lru_pct hot_max_factor warm_max_factor temp_lru t
 idle_timeout watcher_logbuf_size worker_logbuf_size read_buf_mem_limit track_sizes
 inline_ascii_response drop_privileges ssl_enabled ssl_chain_cert ssl_key ssl_verify_mode
 ssl_keyformat ssl_ciphers ssl_ca_cert ssl_wbuf_size ssl_session_cache ssl_kernel_tls ssl_min_version
-num_napi_ids memory_file client_flags_size""".split()
+num_napi_ids memory_file client_flags_size latency_stats
+hotkeys""".split()
 
 # built or not built: drop_privileges and the parts of it that a build may lack
 

@@ -178,7 +178,8 @@ static void settings(void **state)
         "STAT hash_algorithm murmur3\r\n",
         "STAT hot_max_factor 0.20\r\nSTAT warm_max_factor 2.00\r\nSTAT temp_lru no\r\n",
         "STAT watcher_logbuf_size 262144\r\nSTAT worker_logbuf_size 65536\r\n",
-        "STAT memory_file (null)\r\nSTAT client_flags_size 4\r\n",
+        "STAT memory_file (null)\r\nSTAT client_flags_size 4\r\n"
+        "STAT latency_stats yes\r\nSTAT hotkeys yes\r\n",
     };
     for (size_t i = 0; i < COUNT_OF(wants); i++)
         if (!contains(&out, wants[i]))

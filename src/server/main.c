@@ -1,7 +1,7 @@
 /* matted — the cache server.
  *
- * Start order (memcached's): parse, certificates, limits, user, background, memory, threads,
- * sockets, pid file. Sockets and files are therefore opened as the target user; the key is read
+ * Start order (memcached's): configuration, certificates, limits, user, background, memory,
+ * threads, sockets, pid file. Sockets and files are therefore opened as the target user; the key is read
  * before that, for only root may be allowed to.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/config.h"
 #include "server/confine.h"
 #include "server/process.h"
 #include "server/server.h"
@@ -168,13 +169,22 @@ static int settle(const struct opts *opts)
     return opts->daemon ? process_daemonize(opts->verbose == 0, opts->coredumps) : 0;
 }
 
+/* What only the start finds wrong with options, without an effect on anything. Returns the exit
+ * code. */
+static int options_check(const struct opts *opts)
+{
+    if (opts->unix_socket != NULL || opts->port != 0 || opts->udp_port != 0)
+        return 0;
+    log_line(LOG_ERROR, "nothing to listen on: -p 0 needs -s or -U");
+    return PROCESS_USAGE;
+}
+
 static int run(const struct opts *opts)
 {
     opt_inert_each(opts, inert_tell);
-    if (opts->unix_socket == NULL && opts->port == 0 && opts->udp_port == 0) {
-        log_line(LOG_ERROR, "nothing to listen on: -p 0 needs -s or -U");
-        return PROCESS_USAGE;
-    }
+    int code = options_check(opts);
+    if (code != 0)
+        return code;
     clock_init();
     char error[SERVER_ERROR_BYTES];
     struct net_tls *tls;
@@ -182,7 +192,7 @@ static int run(const struct opts *opts)
         log_line(LOG_ERROR, "%s", error);
         return PROCESS_USAGE;
     }
-    int code = settle(opts);
+    code = settle(opts);
     if (code != 0) {
         net_tls_free(tls);
         return code;
@@ -198,26 +208,78 @@ static int run(const struct opts *opts)
     return code == 0 && server.save_failed ? PROCESS_OS : code;
 }
 
-int main(int argc, char **argv)
+/* --check-config: also the files that are named. Returns the exit code. */
+static int check(const struct opts *opts)
 {
+    char error[SERVER_ERROR_BYTES];
+    struct net_tls *tls = NULL;
+    bool ok = options_check(opts) == 0;
+    if (server_tls_load(opts, &tls, error) != 0) {
+        log_line(LOG_ERROR, "%s", error);
+        ok = false;
+    }
+    net_tls_free(tls);
+    if (server_files_check(opts, error) != 0) {
+        log_line(LOG_ERROR, "%s", error);
+        ok = false;
+    }
+    if (ok)
+        puts("ok");
+    return ok ? 0 : CONFIG_REFUSED;
+}
+
+static void tell(void *arg, const char *line)
+{
+    (void)arg;
+    log_line(LOG_ERROR, "%s", line);
+}
+
+static void tell_warning(void *arg, const char *line)
+{
+    (void)arg;
+    log_line(LOG_ERROR, "warning: %s", line);
+}
+
+/* Read all options and do what was asked for. Returns the exit code. */
+static int start(const struct config_inputs *inputs, const struct opts *asked)
+{
+    const struct opt_teller teller = {.mistake = tell, .warning = tell_warning};
     struct opts opts;
     struct opt_result result;
-    if (opt_init(&opts) != 0) {
-        log_line(LOG_ERROR, "out of memory");
-        return PROCESS_OS;
-    }
-    opt_parse(&opts, argc, argv, &result);
-    int code = 0;
-    if (result.action == OPT_RUN) {
+    config_load(inputs, &teller, &opts, &result);
+    int code = result.exit_code;
+    if (result.action != OPT_RUN) {
+        code = asked->check_config ? CONFIG_REFUSED : code;
+    } else if (asked->check_config) {
+        code = check(&opts);
+    } else if (asked->print_config) {
+        opt_print_config(stdout, &opts);
+    } else {
         log_level_set(opts.verbose);
         signal_set(SIGPIPE, SIG_IGN);
         signal_set(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error that we report */
         signal_set(SIGHUP, SIG_IGN);  /* until there is something to reload */
         signal_set(SIGUSR2, SIG_IGN); /* ...or to reopen */
         code = run(&opts);
-    } else {
-        code = opt_report(&result);
     }
     opt_fini(&opts);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct config_inputs inputs;
+    struct opts asked;
+    struct opt_result result;
+    config_peek(argc, argv, &inputs, &asked, &result);
+    int code = 0;
+    if (result.action != OPT_RUN)
+        code = opt_report(&result);
+    else if (strcmp(asked.print_options, "no") != 0)
+        opt_print_options(stdout, asked.print_options);
+    else
+        code = start(&inputs, &asked);
+    config_inputs_fini(&inputs);
+    opt_fini(&asked);
     return code;
 }

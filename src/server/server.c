@@ -89,6 +89,20 @@ static int limits_init(struct server *server, char *error)
     return rc == -EINVAL ? -EKEYREJECTED : rc;
 }
 
+int server_files_check(const struct opts *opts, char *ret_error)
+{
+    struct server server = {.opts = opts};
+    ret_error[0] = '\0';
+    int rc = gate_init(&server, ret_error);
+    if (rc == 0)
+        rc = gate_limits_new(opts, 1, &server.limits, ret_error);
+    if (rc != 0 && ret_error[0] == '\0')
+        (void)snprintf(ret_error, SERVER_ERROR_BYTES, "%s", strerror(-rc));
+    gate_limits_free(server.limits);
+    gate_free(server.gate);
+    return rc;
+}
+
 static int workers_init(struct server *server)
 {
     const struct opts *opts = server->opts;

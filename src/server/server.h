@@ -51,6 +51,9 @@ enum { SERVER_ERROR_BYTES = 512 };
  */
 MUST_USE int server_init(struct server *server, const struct opts *opts, struct net_tls *tls,
                          char *ret_error);
+/* Read the files that the start reads before it opens sockets (users, access list), and forget
+ * them: can they be used? Returns as server_init(). */
+MUST_USE int server_files_check(const struct opts *opts, char *ret_error);
 /* Serve until server_stop(). Returns 0 or -errno. */
 MUST_USE int server_run(struct server *server);
 /* End server_run(); from any thread and from a signal handler. `graceful`: keep the memory file. */

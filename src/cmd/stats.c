@@ -74,6 +74,13 @@ static enum cmd_rc stats_access(struct cmd_ctx *ctx, struct proto_request *req, 
     return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_access);
 }
 
+static enum cmd_rc stats_config(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
+{
+    (void)req;
+    (void)args;
+    return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_config);
+}
+
 static enum cmd_rc stats_udp(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
 {
     (void)req;
@@ -231,6 +238,7 @@ static const struct {
     {"limits", stats_limits},     {"security", stats_security},
     {"access", stats_access},     {"udp", stats_udp},
     {"prefixes", stats_prefixes},
+    {"config", stats_config},
 };
 
 enum cmd_rc cmd_stats(struct cmd_ctx *ctx, struct proto_request *req)

@@ -261,18 +261,25 @@ void opt_peek(struct opts *opts, const struct opt_inputs *inputs, struct opt_res
     }
 }
 
+static void file_name_set(struct opts *opts, const char *name)
+{
+    free(opts->config_file);
+    opts->config_file = strdup(name); /* NULL: what is told has no file's name */
+}
+
 void opt_load(struct opts *opts, const struct opt_inputs *inputs, const struct opt_teller *teller,
               struct opt_result *ret_result)
 {
     struct load load = {.parse = {.opts = opts}, .teller = teller};
     load.parse.result = &load.last;
     if (inputs->file_name != NULL) {
-        free(opts->config_file);
-        opts->config_file = strdup(inputs->file_name);
+        file_name_set(opts, inputs->file_name);
         file_apply(&load, inputs->file);
     }
     environment_apply(&load, inputs->environment);
     opt_command_line_apply(opts, inputs, &load.last);
+    if (inputs->file_name != NULL) /* it may have been given as another */
+        file_name_set(opts, inputs->file_name);
     if (load.last.action != OPT_RUN)
         mistake_tell(&load);
     load.parse.source = (struct opt_source){.from = OPT_FROM_DEFAULT};
@@ -281,7 +288,25 @@ void opt_load(struct opts *opts, const struct opt_inputs *inputs, const struct o
     *ret_result = load.first;
 }
 
-void opt_set_live(struct opts *opts, size_t row, const char *value, struct opt_result *ret_result)
+/* A value as it stands in a file, without its quotes. Owns: free(); NULL: no memory. */
+static struct opt_conf *value_read(struct bytes value, enum opt_conf_what *ret_what)
+{
+    struct opt_conf *conf = malloc(sizeof(*conf));
+    char *text = malloc(value.len + 2);
+    if (conf != NULL && text != NULL) {
+        memcpy(text, "v=", 2);
+        memcpy(text + 2, value.ptr, value.len);
+        opt_conf_init(conf, bytes_of(text, value.len + 2));
+        *ret_what = opt_conf_next(conf);
+        free(text);
+        return conf;
+    }
+    free(conf);
+    free(text);
+    return NULL;
+}
+
+void opt_set_live(struct opts *opts, size_t row, struct bytes value, struct opt_result *ret_result)
 {
     char label[OPT_NAME_BYTES];
     opt_name_format(row, label);
@@ -289,7 +314,16 @@ void opt_set_live(struct opts *opts, size_t row, const char *value, struct opt_r
     struct opt_parse parse = {
         .opts = opts, .result = ret_result, .source = {.from = OPT_FROM_LIVE}, .label = label};
     opts->source[row].from = OPT_FROM_DEFAULT; /* it replaces what was set live before */
-    (void)!opt_value_set(&parse, &opt_rows[row], value);
+    enum opt_conf_what what;
+    struct opt_conf *conf = value_read(value, &what);
+    if (conf == NULL)
+        (void)opt_refuse(&parse, EX_OSERR, "out of memory");
+    else if (what != OPT_CONF_SETTING || conf->rest.len > 0)
+        (void)opt_refuse(&parse, 1, "%s: %s", label,
+                         what == OPT_CONF_FAULT ? conf->word[0].text : "one line is a value");
+    else
+        (void)!opt_value_set(&parse, &opt_rows[row], conf->word[1].text);
+    free(conf);
 }
 
 void opt_check(struct opts *opts, struct opt_result *ret_result)

@@ -161,7 +161,7 @@ size_t opt_row_at(size_t offset);
 MUST_USE bool opt_find(struct bytes name, size_t *ret_row);
 
 /* The name, with _ between words; the value as it stands in a file, quoted where it must be; where
- * it is from: default, FILE:LINE, environment, command line or live. */
+ * it is from: default, FILE:LINE, environment, command-line or live. */
 void opt_name_format(size_t row, char ret_name[OPT_NAME_BYTES]);
 void opt_value_format(const struct opts *opts, size_t row, char ret_value[OPT_VALUE_BYTES]);
 void opt_source_format(const struct opts *opts, size_t row, char ret_source[OPT_SOURCE_BYTES]);
@@ -170,8 +170,12 @@ void opt_source_format(const struct opts *opts, size_t row, char ret_source[OPT_
 bool opt_is_same(const struct opts *a, const struct opts *b, size_t row);
 /* Take over value and source. Returns 0 or -ENOMEM. */
 MUST_USE int opt_copy(struct opts *dst, const struct opts *src, size_t row);
-/* Read a value, as a file has it, from LIVE. Result as opt_load()'s, without a check of others. */
-void opt_set_live(struct opts *opts, size_t row, const char *value, struct opt_result *ret_result);
+/* The same of all rows, into a struct that is not initialised. Owns: opt_fini(), also after a
+ * failure. */
+MUST_USE int opt_clone(struct opts *ret_opts, const struct opts *src);
+/* Read a value, written as in a file, from OPT_FROM_LIVE. Result as opt_load()'s, without a check
+ * of what concerns several options. */
+void opt_set_live(struct opts *opts, size_t row, struct bytes value, struct opt_result *ret_result);
 /* Check what concerns several options, as opt_load(). May adjust those that follow others. */
 void opt_check(struct opts *opts, struct opt_result *ret_result);
 

@@ -176,7 +176,7 @@ void opt_source_format(const struct opts *opts, size_t row, char ret_source[OPT_
         word = "environment";
         break;
     case OPT_FROM_ARGS:
-        word = "command line";
+        word = "command-line";
         break;
     case OPT_FROM_LIVE:
         word = "live";
@@ -250,6 +250,16 @@ int opt_copy(struct opts *dst, const struct opts *src, size_t row)
     }
     dst->source[row] = src->source[row];
     return 0;
+}
+
+int opt_clone(struct opts *ret_opts, const struct opts *src)
+{
+    *ret_opts = (struct opts){.stats_detail = src->stats_detail};
+    int rc = 0;
+    for (size_t i = 0; i < opt_row_count && rc == 0; i++)
+        if (opt_rows[i].type == OPT_ROW_OPT || opt_rows[i].type == OPT_ROW_SUB)
+            rc = opt_copy(ret_opts, src, i);
+    return rc;
 }
 
 /* ── as a file ────────────────────────────────────────────────────────────────────────────── */

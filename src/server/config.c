@@ -55,6 +55,19 @@ static int file_read(const char *path, char **ret_text, size_t *ret_len)
     return rc;
 }
 
+/* With -d the working directory will be another. Links stay links: containers swap what a mounted
+ * one points to. NULL: errno says why. Owns: free(). */
+static char *path_absolute(const char *path)
+{
+    if (path[0] == '/')
+        return strdup(path);
+    char *folder = getcwd(NULL, 0), *absolute = NULL;
+    if (folder != NULL && asprintf(&absolute, "%s/%s", folder, path) < 0)
+        absolute = NULL;
+    free(folder);
+    return absolute;
+}
+
 /* ── interface ────────────────────────────────────────────────────────────────────────────── */
 
 void config_peek(int argc, char *const *argv, struct config_inputs *ret_inputs,
@@ -69,8 +82,7 @@ void config_peek(int argc, char *const *argv, struct config_inputs *ret_inputs,
     opt_peek(ret_asked, &inputs, ret_result);
     if (ret_result->action != OPT_RUN || ret_asked->config_file == NULL)
         return;
-    /* absolute: with -d the working directory will be another */
-    ret_inputs->path = realpath(ret_asked->config_file, NULL);
+    ret_inputs->path = path_absolute(ret_asked->config_file);
     if (ret_inputs->path == NULL)
         refuse(ret_result, CONFIG_REFUSED, ret_asked->config_file, errno);
 }

@@ -1,8 +1,8 @@
 /* matted — the cache server.
  *
  * Start order (memcached's): configuration, certificates, limits, user, background, memory,
- * threads, sockets, pid file. Sockets and files are therefore opened as the target user; the key is read
- * before that, for only root may be allowed to.
+ * threads, sockets, pid file. Sockets and files are therefore opened as the target user; the key is
+ * read before that, for only root may be allowed to.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <signal.h>
@@ -79,12 +79,12 @@ static void signals_forget(void)
 }
 
 /* Serve until told to stop. *ret_pidfile: the pid file is ours. Returns the exit code. */
-static int serve(struct server *server, const struct opts *opts, struct net_tls *tls,
-                 bool *ret_pidfile)
+static int serve(struct server *server, const struct server_start *how, bool *ret_pidfile)
 {
+    const struct opts *opts = how->opts;
     char error[SERVER_ERROR_BYTES];
     signals_catch();
-    const int init_rc = server_init(server, opts, tls, error);
+    const int init_rc = server_init(server, how, error);
     if (init_rc != 0) {
         log_line(LOG_ERROR, "%s", error);
         return init_rc == -EKEYREJECTED ? PROCESS_BAD_VALUE
@@ -125,18 +125,6 @@ static void inert_tell(const char *label)
     log_line(LOG_INFO, "%s is accepted for compatibility and has no effect", label);
 }
 
-/* Of each worker, at most: names may have several addresses. */
-static uint64_t udp_sockets(const struct opts *opts)
-{
-    enum { ADDRESSES_PER_NAME = 4 };
-    uint64_t names = 0;
-    struct bytes rest = bytes_str(opts->listen);
-    struct opt_listen listen;
-    while (opts->udp_port != 0 && opt_listen_next(&rest, &listen) > 0)
-        names++;
-    return names * ADDRESSES_PER_NAME;
-}
-
 /* Limits, rights, background: what is settled before anything is set up. Returns the exit code. */
 static int settle(const struct opts *opts)
 {
@@ -153,10 +141,8 @@ static int settle(const struct opts *opts)
         log_line(LOG_ERROR, "-o drop_privileges: this system has no system call filters (seccomp)");
         code = PROCESS_OS;
     }
-    /* Connections, per worker two fds, the listener's, standard ones, files: rounded up. */
     if (code == 0)
-        code =
-            process_fds_raise(opts->conn_limit + (2ull + udp_sockets(opts)) * opts->threads + 64);
+        code = process_fds_raise(opts->conn_limit + process_fds_beside(opts));
     if (code == 0 && opts->lock_memory)
         process_memory_lock_allow();
     if (code == 0)
@@ -179,7 +165,7 @@ static int options_check(const struct opts *opts)
     return PROCESS_USAGE;
 }
 
-static int run(const struct opts *opts)
+static int run(const struct opts *opts, const struct config_inputs *inputs)
 {
     opt_inert_each(opts, inert_tell);
     int code = options_check(opts);
@@ -199,7 +185,8 @@ static int run(const struct opts *opts)
     }
     struct server server;
     bool pidfile = false;
-    code = serve(&server, opts, tls, &pidfile);
+    const struct server_start how = {.opts = opts, .inputs = inputs, .tls = tls};
+    code = serve(&server, &how, &pidfile);
     signals_forget();
     server_fini(&server);
     /* Last: whoever waits for the pid file to go may start another server on the memory file. */
@@ -260,7 +247,7 @@ static int start(const struct config_inputs *inputs, const struct opts *asked)
         signal_set(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error that we report */
         signal_set(SIGHUP, SIG_IGN);  /* until there is something to reload */
         signal_set(SIGUSR2, SIG_IGN); /* ...or to reopen */
-        code = run(&opts);
+        code = run(&opts, inputs);
     }
     opt_fini(&opts);
     return code;

@@ -232,18 +232,18 @@ static const struct {
     {"[limits]\nconn_limit=5", "", "", "conn_limit", "5", "m.conf:2"}, /* headings, no more */
     {"-c 5\n-c 6", "", "", "conn_limit", "6", "m.conf:2"},
     {"-c 5", "MATTED_CONN_LIMIT=6", "", "conn_limit", "6", "environment"},
-    {"-c 5", "MATTED_CONN_LIMIT=6", "-c 7", "conn_limit", "7", "command line"},
+    {"-c 5", "MATTED_CONN_LIMIT=6", "-c 7", "conn_limit", "7", "command-line"},
     {"-c 5", "MATTED_CONN_LIMIT=", "", "conn_limit", "5", "m.conf:1"},
-    {"-c 5", "", "-c 5", "conn_limit", "5", "command line"},
+    {"-c 5", "", "-c 5", "conn_limit", "5", "command-line"},
     /* what may repeat adds up within one source only */
     {"-l 10.0.0.1\nlisten = 10.0.0.2", "", "", "listen", "10.0.0.1,10.0.0.2", "m.conf:2"},
     {"-l 10.0.0.1", "MATTED_LISTEN=10.0.0.2,10.0.0.3", "", "listen", "10.0.0.2,10.0.0.3",
      "environment"},
-    {"-l 10.0.0.1", "", "-l 10.0.0.2 -l 10.0.0.3", "listen", "10.0.0.2,10.0.0.3", "command line"},
+    {"-l 10.0.0.1", "", "-l 10.0.0.2 -l 10.0.0.3", "listen", "10.0.0.2,10.0.0.3", "command-line"},
     {"allow = ::1\nallow = ::2", "", "", "allow", "::1+::2", "m.conf:2"},
-    {"allow = ::1", "", "--allow=::2", "allow", "::2", "command line"},
+    {"allow = ::1", "", "--allow=::2", "allow", "::2", "command-line"},
     {"-vv\n-v", "", "", "verbose", "3", "m.conf:2"},
-    {"-vv", "", "-v", "verbose", "1", "command line"},
+    {"-vv", "", "-v", "verbose", "1", "command-line"},
     {"verbose = 2", "", "", "verbose", "2", "m.conf:1"},
     {"", "MATTED_VERBOSE=2", "", "verbose", "2", "environment"},
     /* units as on the command line */
@@ -446,16 +446,16 @@ static void live(void **state)
     assert_int_equal(load(&opts, "-c 5", "", ""), OPT_RUN);
     assert_true(opt_find(bytes_str("conn-limit"), &row));
     assert_false(opt_find(bytes_str("config"), &row));
-    opt_set_live(&opts, row, "0", &result);
+    opt_set_live(&opts, row, bytes_str("0"), &result);
     assert_int_equal(result.action, OPT_REFUSED);
     assert_string_equal(result.text, "conn_limit: '0' is out of range; allowed: 1..16777216");
-    opt_set_live(&opts, row, "7", &result);
+    opt_set_live(&opts, row, bytes_str(" \"7\" # x"), &result);
     assert_int_equal(result.action, OPT_RUN);
     assert_int_equal(opts.conn_limit, 7);
     assert_int_equal(opts.source[row].from, OPT_FROM_LIVE);
     row = OPT_ROW(listen);
     for (int i = 0; i < 2; i++) /* replaces, and does not add */
-        opt_set_live(&opts, row, "::7", &result);
+        opt_set_live(&opts, row, bytes_str("::7"), &result);
     assert_string_equal(opts.listen, "::7");
     assert_int_equal(load(&other, "", "", ""), OPT_RUN);
     for (row = 0; row < opt_count(); row++)

@@ -43,6 +43,11 @@ static void window_apply(struct server *server, const struct opts *opts)
     events_window_set(server->events, opts->events_window_s);
 }
 
+static void limits_apply(struct server *server, const struct opts *opts)
+{
+    gate_limits_change(server->limits, opts);
+}
+
 /* What can fail has been done before. */
 static void done_already(struct server *server, const struct opts *opts)
 {
@@ -54,6 +59,7 @@ static void done_already(struct server *server, const struct opts *opts)
     {                                                                                              \
         offsetof(struct opts, field), apply                                                        \
     }
+#define LIMIT(field) ROW(field, limits_apply), ROW(field##_prefix, limits_apply)
 
 /* One for each row that is LIVE or RELOAD. */
 static const struct {
@@ -68,6 +74,14 @@ static const struct {
     ROW(max_reqs_per_event, net_apply),
     ROW(idle_timeout_s, net_apply),
     ROW(events_window_s, window_apply),
+    LIMIT(limit_requests),
+    LIMIT(limit_bytes),
+    LIMIT(limit_conns),
+    LIMIT(limit_logins),
+    LIMIT(limit_udp_challenges),
+    LIMIT(limit_udp_bytes),
+    LIMIT(limit_udp_legacy),
+    ROW(limit_dry_run, limits_apply),
     ROW(access_file, done_already),
     ROW(allow, done_already),
     ROW(deny, done_already),
@@ -263,7 +277,9 @@ static bool fresh_commit(struct server *server, struct opts *fresh, char *error)
     see(server);
     const bool ok = fresh_adopt(server, fresh, error);
     if (ok) {
-        gate_commit(server->gate, update); /* its texts are those of `loaded` from now on */
+        /* Its texts are those of `loaded` from now on. After the limits: it has connections ask
+         * anew whom they concern. */
+        gate_commit(server->gate, update);
         restarts_tell(fresh, &live->running);
         opt_fini(&live->loaded);
         live->loaded = *fresh;

@@ -293,7 +293,61 @@ def protection_works(server, conn, change):
     assert conn.stats(b"access")["protected_mode"] == "yes"
 
 
+def rate_works(name):
+    """Is it what is in force, as far as stats tells?"""
+    def works(server, conn, change):
+        unit, factor = ("m", 1 << 20) if "bytes" in name or "legacy" in name else ("", 1)
+        change(conn, f"7{unit}:9{unit}")
+        rows = conn.stats(b"limits")
+        assert rows[name + ":per_s"] == str(7 * factor)
+        assert rows[name + ":burst"] == str(9 * factor)
+        change(conn, "0")
+        assert name + ":burst" not in conn.stats(b"limits")
+    return works
+
+
+def conn_rate_works(server, conn, change):
+    """Who has used up his connections gets no more, until there is no limit."""
+    change(conn, "1:2")
+    for _ in range(2):
+        with server.connect() as other:
+            other.ask(b"mn\r\n", b"MN\r\n")
+    with server.connect() as refused:
+        refused.expect_close()
+    change(conn, "0")
+    with server.connect() as other:
+        other.ask(b"mn\r\n", b"MN\r\n")
+
+
+def request_rate_works(server, conn, change):
+    """A connection that nothing was known to limit is slowed down, too."""
+    def limited():
+        return int(conn.stats(b"limits").get("limit_requests:limited", 0))
+    with server.connect() as other:
+        other.ask(b"mn\r\n", b"MN\r\n")
+        change(conn, "100:100")
+        for _ in range(8):
+            other.ask(b"mn\r\n" * 20, b"MN\r\n" * 20)
+        assert limited() > 0
+        change(conn, "0")
+        start = time.monotonic()
+        other.ask(b"mn\r\n" * 2000, b"MN\r\n" * 2000)  # else 20 s
+        assert time.monotonic() - start < 10
+
+
+def dry_run_works(server, conn, change):
+    change(conn, "yes")
+    assert conn.stats(b"limits")["limit_dry_run"] == "yes"
+    change(conn, "no")
+    assert conn.stats(b"limits")["limit_dry_run"] == "no"
+
+
+RATES = [name + end for name in ("limit_requests", "limit_bytes", "limit_conns", "limit_logins",
+                                 "limit_udp_challenges", "limit_udp_bytes", "limit_udp_legacy")
+         for end in ("", "_prefix")]
 WORKS = {
+    **{name: rate_works(name) for name in RATES}, "limit_conns": conn_rate_works,
+    "limit_requests": request_rate_works, "limit_dry_run": dry_run_works,
     "conn_limit": conns_work, "idle_timeout": idle_works, "max_reqs_per_event": requests_work,
     "memory_limit": memory_works, "verbose": verbose_works, "lru_crawler": crawler_works,
     "lru_crawler_tocrawl": crawl_limit_works, "events_window": window_works,
@@ -315,8 +369,10 @@ def test_all_that_is_promised_is_tested():
 @pytest.mark.parametrize("name", [name for name in WORKS])
 def test_reload_changes(conf, name):
     conf.write_text("")
-    events = ["-o", "events=stderr"] if name == "events_window" else []
-    with Server(f"--config={conf}", "-t", "1", *BIG, *events) as server, server.connect() as conn:
+    more = ["-o", "events=stderr"] if name == "events_window" else []
+    if name.startswith("limit_"):
+        more = ["-o", "limit_trusted=10.0.0.0/8"]
+    with Server(f"--config={conf}", "-t", "1", *BIG, *more) as server, server.connect() as conn:
         def change(conn, text):
             conf.write_text(f"\n{name} = {text}\n")
             assert reload(server, conn, by_signal=False) == "none"

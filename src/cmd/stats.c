@@ -237,8 +237,7 @@ static const struct {
     {"slabs", stats_slabs},       {"sizes", cmd_stats_sizes},
     {"limits", stats_limits},     {"security", stats_security},
     {"access", stats_access},     {"udp", stats_udp},
-    {"prefixes", stats_prefixes},
-    {"config", stats_config},
+    {"prefixes", stats_prefixes}, {"config", stats_config},
 };
 
 enum cmd_rc cmd_stats(struct cmd_ctx *ctx, struct proto_request *req)

@@ -65,6 +65,14 @@ struct cmd_server_ops {
     /* Likewise of `verb`, which has deleted all keys that begin in some way. */
     void (*prefix_deleted)(const struct cmd_ctx *ctx, const char *verb);
     void (*stats_security)(void *arg, struct out *out);
+    void (*stats_config)(void *arg, struct out *out);
+    /* Append `CONFIG name value source` lines, without the END, of the options that `name` means:
+     * one, those that begin with what stands before a *, or all (*). false: there is none. */
+    bool (*config_get)(void *arg, struct bytes name, struct out *out);
+    /* Change an option, if it may be. Returns false with the reason in ret_error[CMD_ERROR_BYTES].
+     */
+    bool (*config_set)(void *arg, struct bytes name, struct bytes value, char *ret_error);
+    void (*config_reload)(void *arg); /* soon: as SIGHUP */
 #ifdef MATTE_TEST_BUILD
     bool (*misbehave)(void *arg, struct bytes what); /* true: it was possible */
 #endif

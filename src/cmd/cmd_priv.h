@@ -5,6 +5,7 @@
  *   meta.c       what meta commands share         meta_get.c  mg, me, mn
  *   meta_set.c   ms, md, ma                       admin.c     flush_all verbosity ...
  *   group.c      delete_prefix, mdp
+ *   config.c     config get set reload
  *   stats.c      stats and its sub-commands       prefix.c    counters of `stats detail`
  *   binary.c     the binary protocol              binary_stat.c  its stat
  *   tune.c       slabs lru lru_crawler            dump.c      answers that walk over all items

@@ -74,6 +74,13 @@ static enum cmd_rc stats_access(struct cmd_ctx *ctx, struct proto_request *req, 
     return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_access);
 }
 
+static enum cmd_rc stats_config(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
+{
+    (void)req;
+    (void)args;
+    return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_config);
+}
+
 static enum cmd_rc stats_udp(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
 {
     (void)req;
@@ -258,6 +265,7 @@ static const struct {
     {"access", stats_access},     {"udp", stats_udp},
     {"prefixes", stats_prefixes}, {"latency", stats_latency},
     {"hotkeys", stats_hotkeys},   {"clients", stats_clients},
+    {"config", stats_config},
 };
 
 enum cmd_rc cmd_stats(struct cmd_ctx *ctx, struct proto_request *req)

@@ -429,7 +429,7 @@ static ALWAYS_INLINE uint32_t run_input(struct net_worker *worker, struct net_co
         if (conn->in_at == conn->in_end && conn->want <= NET_YIELD)
             conn->want = NET_MORE;
     } while (conn->want == NET_AGAIN && out_bytes(&worker->out) < NET_OUT_BYTES_MAX &&
-             (done < config->requests_per_event || !others_wait(worker)));
+             (done < worker->requests_per_event || !others_wait(worker)));
     net_traffic_count(conn, done - before, worker->now_s);
     if (UNLIKELY(conn->want >= NET_HOLD))
         input_end(worker, conn, reason);
@@ -452,7 +452,7 @@ static bool conclude(struct net_worker *worker, struct net_conn *conn, uint32_t 
     /* Back to the loop, also when nobody is known to wait: only epoll knows. */
     const bool more = conn->want <= NET_YIELD || conn->want == NET_HOLD ||
                       (conn->readable && conn->want != NET_CLOSE);
-    if (more && (conn->want == NET_YIELD || done >= worker->net->config.requests_per_event)) {
+    if (more && (conn->want == NET_YIELD || done >= worker->requests_per_event)) {
         stat_inc(worker->stats, STAT_CONN_YIELDS);
         net_worker_queue(worker, conn);
         return false;

@@ -317,7 +317,8 @@ static void listeners_watch(struct net *net, uint32_t events)
 
 static bool is_full(const struct net *net)
 {
-    return atomic_load(&net->open_count) >= net->config.conns_max;
+    return atomic_load(&net->open_count) >=
+           atomic_load_explicit(&net->conns_max, memory_order_relaxed);
 }
 
 static void pause_accepting(struct net *net)

@@ -204,6 +204,11 @@ struct net_config {
     void *arg; /* of these */
 };
 
+/* What of it may change while it runs. */
+struct net_limits {
+    uint32_t conns_max, requests_per_event, idle_timeout_s;
+};
+
 struct net;
 
 enum { NET_ERROR_BYTES = 256 };
@@ -258,6 +263,9 @@ void net_worker_wake(struct net *net, unsigned worker);
 /* Have each worker ask ops.may_stay about its connections soon, those that are silent included; for
  * one that it is serving in that moment, `run` is the next to see. Any thread. */
 void net_review(struct net *net);
+/* Change limits; they hold from each worker's next turn on, and connections above a lower limit
+ * stay. Any thread, one at a time. */
+void net_limits_set(struct net *net, const struct net_limits *limits);
 /* Stop and join the workers, close everything. NULL is fine. */
 void net_free(struct net *net);
 
@@ -316,5 +324,9 @@ MUST_USE bool net_listener_get(const struct net *net, size_t index,
 uint8_t net_listener_tag(const struct net *net, size_t index);
 /* Likewise its port; 0: a unix socket. */
 uint16_t net_listener_port(const struct net *net, size_t index);
+/* The limits just now. Any thread. */
+void net_limits_get(const struct net *net, struct net_limits *ret_limits);
+/* How many connections and other fds there can be, whatever the limits say. */
+uint32_t net_fds_max(const struct net *net);
 /* Is nobody kept waiting because of conns_max or want of fds? */
 bool net_is_accepting(const struct net *net);

@@ -157,7 +157,9 @@ struct net_worker {
     uint32_t now_s;
     struct logger_ring *log; /* NULL: nothing is logged */
     struct event_source *events;
-    uint32_t watched;       /* streams of it that clients watch, read once per turn */
+    uint32_t watched; /* streams of it that clients watch, read once per turn */
+    /* Likewise, of the net's. */
+    uint32_t requests_per_event, idle_timeout_s, sweep_every_s;
     struct net_conn **held; /* connections that said NET_HOLD, in no order */
     size_t held_count, held_cap;
     struct net_pauses pauses;
@@ -207,7 +209,10 @@ struct net {
         fds_used; /* slots below this have been used; relaxed, slots tell their own state */
     struct net_listener *listeners;
     size_t listener_count;
-    uint32_t sweep_every_s; /* the shortest time that a client may take; 0: there is no limit */
+    /* The limits of the config, which net_limits_set() changes. Relaxed: each says everything about
+     * itself, and an old one holds for a turn more at most. `sweep_every_s` is the shortest time
+     * that a client may take; 0: there is no limit. */
+    _Atomic uint32_t conns_max, requests_per_event, idle_timeout_s, sweep_every_s;
     struct net_worker *workers;
     int epoll_fd, wake_fd; /* the listener's */
     /* The end is near: release by net_stop(), acquire by the loops. */

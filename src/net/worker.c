@@ -170,7 +170,7 @@ static bool is_late(struct net_worker *worker, const struct net_conn *conn)
         net_tls_note(worker, conn, "too slow");
         return true;
     }
-    const uint32_t timeout_s = worker->net->config.idle_timeout_s;
+    const uint32_t timeout_s = worker->idle_timeout_s;
     if (timeout_s == 0 || conn->local || net_silent_s(conn, worker->now_s) < timeout_s)
         return false;
     stat_inc(worker->stats, STAT_IDLE_KICKS);
@@ -182,7 +182,7 @@ static bool is_late(struct net_worker *worker, const struct net_conn *conn)
  * costs nothing but eight looks per timeout. */
 static void sweep(struct net_worker *worker)
 {
-    const uint32_t timeout_s = worker->net->sweep_every_s;
+    const uint32_t timeout_s = worker->sweep_every_s;
     const uint32_t used = atomic_load_explicit(&worker->net->fds_used, memory_order_relaxed);
     const uint32_t parts = timeout_s > 8 ? timeout_s / 8 : 1;
     for (uint32_t left = used / parts + 1; left > 0; left--) {
@@ -279,20 +279,29 @@ static int sleep_ms(const struct net_worker *worker)
 {
     if (UNLIKELY(worker->drain != NET_DRAIN_OFF))
         return DRAIN_MS;
-    return worker->net->sweep_every_s > 0 ? 1000 : -1;
+    return worker->sweep_every_s > 0 ? 1000 : -1;
+}
+
+static void limits_read(struct net_worker *worker)
+{
+    struct net *net = worker->net;
+    worker->requests_per_event =
+        atomic_load_explicit(&net->requests_per_event, memory_order_relaxed);
+    worker->idle_timeout_s = atomic_load_explicit(&net->idle_timeout_s, memory_order_relaxed);
+    worker->sweep_every_s = atomic_load_explicit(&net->sweep_every_s, memory_order_relaxed);
 }
 
 static void turn(struct net_worker *worker)
 {
     const struct net_ops *ops = worker->net->config.ops;
     const bool busy = worker->ready_first != NULL || worker->review_left > 0;
-    const bool sweeping = worker->net->sweep_every_s > 0;
     struct epoll_event events[NET_EVENTS];
     if (!busy && ops->sleep != NULL)
         ops->sleep(worker->arg);
     const int timeout_ms = busy ? 0 : net_pause_left_ms(worker, sleep_ms(worker));
     const int count = epoll_wait(worker->epoll_fd, events, NET_EVENTS, timeout_ms);
     worker->now_s = clock_now_s();
+    limits_read(worker);
     worker->watched = worker->log != NULL ? logger_watched(worker->log) : 0;
     if (ops->turn != NULL)
         ops->turn(worker->arg, worker->now_s);
@@ -308,7 +317,7 @@ static void turn(struct net_worker *worker)
     serve_ready(worker);
     if (UNLIKELY(worker->review_left > 0))
         review(worker);
-    if (sweeping && worker->sweep_s != worker->now_s) {
+    if (worker->sweep_every_s > 0 && worker->sweep_s != worker->now_s) {
         worker->sweep_s = worker->now_s;
         sweep(worker);
     }
@@ -324,6 +333,7 @@ void *net_worker_main(void *arg)
     (void)pthread_setname_np(pthread_self(), name);
     if (worker->net->config.ops->begin != NULL)
         worker->net->config.ops->begin(worker->arg);
+    limits_read(worker);
     /* Acquire: pairs with net_stop(). */
     while (!atomic_load_explicit(&worker->net->stop, memory_order_acquire))
         turn(worker);

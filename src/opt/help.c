@@ -76,6 +76,9 @@ static void name_format(char *dst, size_t cap, const struct opt_row *row)
     if (sub)
         snprintf(dst, cap, "  %s%s%s%s", row->kind == OPT_KIND_SWITCH ? "[no_]" : "", row->name,
                  word != NULL ? "=" : "", word != NULL ? word : "");
+    else if (row->letter == '\0')
+        snprintf(dst, cap, "      --%s%s%s", row->name, word != NULL ? "=" : "",
+                 word != NULL ? word : "");
     else if (row->name[0] == '\0')
         snprintf(dst, cap, "  -%c %s", row->letter, word != NULL ? word : "");
     else
@@ -149,7 +152,8 @@ void opt_print_help(FILE *file)
             shown = opt_group_has_effect(row);
             if (shown)
                 fprintf(file, "\n%s\n", row->name);
-        } else if (shown && row->type != OPT_ROW_ABSENT && row->when != OPT_WHEN_INERT) {
+        } else if (shown && row->type != OPT_ROW_ABSENT && row->when != OPT_WHEN_INERT &&
+                   row->help[0] != '\0') {
             row_print(file, row);
         }
     }
@@ -159,7 +163,8 @@ void opt_print_help(FILE *file)
           "  matted -d -u nobody -P /run/matted.pid  in the background, as nobody\n"
           "  matted -l 127.0.0.1,10.0.0.5 -c 4096    also on an inner network\n"
           "  matted -s /run/matted.sock -a 770       by unix socket only\n"
-          "  matted -o idle_timeout=60,track_sizes   with sub-options\n",
+          "  matted -o idle_timeout=60,track_sizes   with sub-options\n"
+          "  matted --config=/etc/memcached.conf     with the file of Debian's memcached\n",
           file);
 }
 

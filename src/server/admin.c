@@ -13,6 +13,7 @@
 #include "gate/limit.h"
 #include "net/tls.h"
 #include "server/confine.h"
+#include "server/live.h"
 #include "server/pass.h"
 #include "server/server.h"
 
@@ -35,7 +36,9 @@ static void general_server(struct general *general, const struct server *server)
     value[STAT_UPTIME] = clock_uptime_s();
     value[STAT_TIME] = (uint64_t)(now_s + clock_wall_offset_s());
     value[STAT_POINTER_SIZE] = 8 * sizeof(void *);
-    value[STAT_MAX_CONNECTIONS] = opts->conn_limit;
+    struct net_limits limits;
+    net_limits_get(server->net, &limits);
+    value[STAT_MAX_CONNECTIONS] = limits.conns_max;
     /* Per worker an epoll and a wake-up fd, the listener's two, and the standard three. */
     value[STAT_RESERVED_FDS] = 2ull * opts->threads + 5;
     value[STAT_ACCEPTING_CONNS] = net_is_accepting(server->net);
@@ -106,8 +109,12 @@ static void stats_general(void *arg, struct out *out)
     (void)getrusage(RUSAGE_SELF, &general.usage);
     uint64_t sum[STAT_ID_COUNT];
     stat_registry_sum(server->stats, sum);
-    const struct stat_provider provider = {
-        .value = general_value, .arg = &general, .lru_crawler = TUNED(server, crawler)};
+    struct net_limits limits;
+    net_limits_get(server->net, &limits);
+    const struct stat_provider provider = {.value = general_value,
+                                           .arg = &general,
+                                           .lru_crawler = TUNED(server, crawler),
+                                           .idle_timeout = limits.idle_timeout_s > 0};
     stat_print(out, server->opts, sum, &provider);
 }
 
@@ -116,9 +123,14 @@ static void stats_settings(void *arg, struct out *out)
     struct server *server = arg;
     struct store_info info;
     store_info(server->store, &info);
+    struct net_limits limits;
+    net_limits_get(server->net, &limits);
     const struct stat_settings live = {
         .memory_limit_bytes = info.memory_bytes,
         .verbose = log_level_get(),
+        .conn_limit = limits.conns_max,
+        .max_reqs_per_event = limits.requests_per_event,
+        .idle_timeout_s = limits.idle_timeout_s,
         .oldest_s = info.oldest_s,
         .port = server->opts->port >= 0 && server->activation->count == 0 ? server->opts->port
                                                                           : server->port,
@@ -329,6 +341,12 @@ static bool misbehave(void *arg, struct bytes what)
 }
 #endif
 
+static void config_reload(void *arg)
+{
+    struct server *server = arg;
+    net_poke(server->net);
+}
+
 static bool certs_refresh(void *arg, char *ret_error)
 {
     return server_tls_refresh(arg, ret_error);
@@ -344,6 +362,10 @@ const struct cmd_server_ops admin_ops = {
     .stats_access = stats_access,
     .stats_limits = stats_limits,
     .stats_security = stats_security,
+    .stats_config = live_stats,
+    .config_get = live_get,
+    .config_set = live_set,
+    .config_reload = config_reload,
     .admin_used = server_admin_used,
     .prefix_deleted = server_prefix_deleted,
     .stats_udp = stats_udp,

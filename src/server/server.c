@@ -89,6 +89,20 @@ static int limits_init(struct server *server, char *error)
     return rc == -EINVAL ? -EKEYREJECTED : rc;
 }
 
+int server_files_check(const struct opts *opts, char *ret_error)
+{
+    struct server server = {.opts = opts};
+    ret_error[0] = '\0';
+    int rc = gate_init(&server, ret_error);
+    if (rc == 0)
+        rc = gate_limits_new(opts, 1, &server.limits, ret_error);
+    if (rc != 0 && ret_error[0] == '\0')
+        (void)snprintf(ret_error, SERVER_ERROR_BYTES, "%s", strerror(-rc));
+    gate_limits_free(server.limits);
+    gate_free(server.gate);
+    return rc;
+}
+
 static int workers_init(struct server *server)
 {
     const struct opts *opts = server->opts;
@@ -280,14 +294,16 @@ static int net_init(struct server *server, char *error)
     return rc;
 }
 
-int server_init(struct server *server, const struct opts *opts, const struct activation *activation,
-                struct net_tls *tls, char *ret_error)
+int server_init(struct server *server, const struct server_start *start, char *ret_error)
 {
-    *server = (struct server){.opts = opts, .activation = activation, .tls = tls};
+    const struct opts *opts = start->opts;
+    *server = (struct server){.opts = opts, .activation = start->activation, .tls = start->tls};
     ret_error[0] = '\0';
     notify_open(&server->notify);
     cmd_tuning_init(&server->tuning, opts);
-    int rc = server_events_init(server, ret_error);
+    int rc = live_init(server, start->inputs);
+    if (rc == 0)
+        rc = server_events_init(server, ret_error);
     if (rc == 0)
         rc = gate_init(server, ret_error);
     if (rc == 0)
@@ -298,6 +314,8 @@ int server_init(struct server *server, const struct opts *opts, const struct act
         rc = watch_init(server);
     if (rc == 0)
         rc = memory_open(server, ret_error);
+    if (rc == 0)
+        live_begin(server);
     if (rc == 0)
         rc = cmd_prefixes_init(&server->prefixes, opts->stats_delimiter, opts->stats_detail);
     if (rc == 0 && opts->hotkeys && !opts->disable_dumping)
@@ -351,12 +369,15 @@ void server_reload(struct server *server)
     log_line(LOG_INFO, "reloading");
     server_reload_begin(server);
     events_reopen(server->events);
-    char gate_error[GATE_ERROR_BYTES];
-    const bool rules = gate_reload(server->gate, gate_error) == 0;
+    char live_error[OPT_TEXT_BYTES];
+    const bool rules = live_reload(server, live_error);
     if (rules)
         rules_renewed(server);
     else
-        log_line(LOG_ERROR, "users and access stay as they were: %s", gate_error);
+        log_line(LOG_ERROR, "%susers and access stay as they were: %s",
+                 server->live.inputs->path != NULL ? "configuration, " : "", live_error);
+    if (server->live.inputs->path != NULL)
+        reload_note(server, rules, "configuration");
     reload_note(server, rules, "users and access");
     char udp_error[UDP_ERROR_BYTES];
     if (server->udp != NULL && server->opts->udp_keys != NULL) {
@@ -400,6 +421,7 @@ void server_fini(struct server *server)
     cmd_debug_fini();
 #endif
     store_free(server->store);
+    live_fini(server);
     logger_free(server->logger);
     notify_close(&server->notify); /* last: the manager counts how long the end takes */
 }

@@ -10,6 +10,7 @@
 #include "cmd/tuning.h"
 #include "net/net.h"
 #include "opt/opt.h"
+#include "server/live.h"
 #include "server/notify.h"
 #include "server/udp.h"
 #include "server/watchdog.h"
@@ -29,6 +30,7 @@ struct server {
     struct event_source *listener_events; /* of the listener's thread, which is the main one */
     struct cmd_prefixes prefixes;
     struct cmd_tuning tuning;
+    struct live live; /* options that change */
     struct session_worker *workers;
     struct net_worker_config *net_workers; /* ...and how net knows them */
     unsigned worker_count;                 /* of workers that are set up */
@@ -53,13 +55,21 @@ struct server {
 
 enum { SERVER_ERROR_BYTES = 512 };
 
+/* What a server is made from. Borrowed, but for `tls`. */
+struct server_start {
+    const struct opts *opts;
+    const struct config_inputs *inputs;  /* where they are from */
+    const struct activation *activation; /* sockets that were handed over */
+    struct net_tls *tls;                 /* NULL without -Z */
+};
+
 /* Build everything and open the sockets. Returns 0 or -errno with a line in
  * ret_error[SERVER_ERROR_BYTES]; -EKEYREJECTED: the credentials, the access list or the sinks of
- * events cannot be used. Owns: server_free(), also after a failure; `tls` (NULL without -Z), too.
- * Borrows `activation`.
- */
-MUST_USE int server_init(struct server *server, const struct opts *opts,
-                         const struct activation *activation, struct net_tls *tls, char *ret_error);
+ * events cannot be used. Owns: server_fini(), also after a failure; `tls`, too. */
+MUST_USE int server_init(struct server *server, const struct server_start *start, char *ret_error);
+/* Read the files that the start reads before it opens sockets (users, access list), and forget
+ * them: can they be used? Returns as server_init(). */
+MUST_USE int server_files_check(const struct opts *opts, char *ret_error);
 /* Serve until server_stop(). Returns 0 or -errno. */
 MUST_USE int server_run(struct server *server);
 /* End server_run(); from any thread and from a signal handler. `graceful`: keep the memory file.

@@ -176,7 +176,7 @@ static bool is_shown(enum stat_when when, const struct opts *opts,
     case STAT_WHEN_MAXCONNS_FAST:
         return opts->maxconns_fast;
     case STAT_WHEN_IDLE_TIMEOUT:
-        return opts->idle_timeout_s > 0;
+        return provider->idle_timeout;
     case STAT_WHEN_SLAB_REASSIGN:
         return opts->slab_reassign;
     case STAT_WHEN_LRU_CRAWLER:

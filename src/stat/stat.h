@@ -81,7 +81,8 @@ void stat_registry_hists(struct stat_registry *registry,
 struct stat_provider {
     void (*value)(void *arg, enum stat_id id, struct out *out);
     void *arg;
-    bool lru_crawler; /* its rows are shown */
+    bool lru_crawler;  /* its rows are shown */
+    bool idle_timeout; /* likewise */
 };
 
 /* Append the rows of the general `stats`, "STAT name value\r\n" each, without the END. */
@@ -99,11 +100,12 @@ void stat_print_hists(struct out *out, const struct stat_hist_sum sum[STAT_HIST_
 
 /* What `stats settings` shows and the options do not tell, or that has changed since the start. */
 struct stat_settings {
-    uint64_t memory_limit_bytes; /* cache_memlimit changes it */
-    uint32_t verbose;            /* verbosity changes it */
-    uint32_t oldest_s;           /* age of the oldest item */
-    int32_t port, udp_port;      /* the ports really listened on */
-    bool stats_detail;           /* stats detail changes it */
+    uint64_t memory_limit_bytes;                             /* cache_memlimit changes it */
+    uint32_t verbose;                                        /* verbosity changes it */
+    uint32_t conn_limit, max_reqs_per_event, idle_timeout_s; /* config set changes them */
+    uint32_t oldest_s;                                       /* age of the oldest item */
+    int32_t port, udp_port;                                  /* the ports really listened on */
+    bool stats_detail;                                       /* stats detail changes it */
     /* slabs automove */
     uint32_t slab_automove, slab_automove_window_s;
     double slab_automove_ratio;

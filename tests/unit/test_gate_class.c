@@ -46,6 +46,8 @@ static void requests_of_the_text_protocol(void **state)
         {"slabs automove 1", GATE_ADMIN},
         {"lru_crawler metadump all", GATE_ADMIN},
         {"refresh_certs", GATE_ADMIN},
+        {"config get *", GATE_ADMIN},
+        {"config set verbose 1", GATE_ADMIN},
         {"nonsense", 0},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {

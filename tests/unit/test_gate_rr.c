@@ -483,6 +483,8 @@ static void verbs(void **state)
         NEVER("cache_memlimit 64\r\n"),
         NEVER("shutdown\r\n"),
         NEVER("refresh_certs\r\n"),
+        NEVER("config get *\r\n"),
+        NEVER("config set verbose 1\r\n"),
         NEVER("slabs reassign 1 2\r\n"),
         NEVER("lru mode flat\r\n"),
         NEVER("lru_crawler metadump all\r\n"),

@@ -137,7 +137,8 @@ SHAPES = {
 }
 NEEDS_NOTHING = {"version", "quit", "mn"}
 COMMANDS = [(SHAPES[shape].format(word), 0 if word in NEEDS_NOTHING else CLASSES[class_])
-            for _, word, shape, _, class_, _ in table("commands.def", "COMMAND") if word != "stats"]
+            for _, word, shape, _, class_, _ in table("commands.def", "COMMAND")
+            if word not in ("stats", "drain")]
 COMMANDS += [
     ("stats", READ), ("stats settings", ADMIN), ("stats conns", ADMIN), ("stats reset", ADMIN),
     ("stats access", ADMIN), ("stats nonsense", ADMIN), ("stats  items", ADMIN),
@@ -148,6 +149,7 @@ COMMANDS += [
     ("md k q", WRITE), ("ma k q", WRITE), ("mg k q", READ), ("watch", ADMIN),
     ("lru_crawler metadump all", ADMIN), ("lru_crawler mgdump hash", ADMIN),
     ("cache_memlimit 64 noreply", ADMIN), ("slabs reassign 1 2", ADMIN), ("nonsense", 0),
+    ("drain stop", ADMIN),  # not drain: others use this server, too
 ]
 
 

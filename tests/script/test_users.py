@@ -94,7 +94,8 @@ def rows():
     found = re.findall(r'^COMMAND\(\w+,\s*"(\w+)",\s*(\w+),\s*\d+,\s*(\w+)', table, re.M)
     assert len(found) > 30
     return [(word.encode(), shape, kind) for word, shape, kind in found
-            if word not in ("misbehave", "debugtime", "debugitem", "quit", "shutdown", "watch")]
+            if word not in ("misbehave", "debugtime", "debugitem", "quit", "shutdown", "watch",
+                            "drain")]
 
 
 def opcodes():

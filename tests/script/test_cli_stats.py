@@ -7,7 +7,7 @@ import pytest
 
 from cli import matte
 from fake import Fake, listing
-from harness import BINARY, PEER, Server, answers_version
+from harness import BINARY, PEER, Server, answers_version, is_reference
 
 
 @pytest.fixture(scope="module", params=[BINARY, PEER], ids=["ours", "memcached"])
@@ -175,3 +175,14 @@ def test_drain():
     with Fake({}) as fake:
         code, _, errors = matte("drain", fake.to)
         assert code == 1 and b"does not know `drain`" in errors
+
+
+@pytest.mark.skipif(is_reference(BINARY), reason="memcached has no drain")
+def test_drain_of_our_server():
+    with Server() as server:
+        to = f"--server=127.0.0.1:{server.port}"
+        assert matte("drain", to) == (0, b"", b"")
+        code, _, errors = matte("get", to, "k")
+        assert code == 1 and b"draining" in errors
+        assert matte("drain", to, "stop") == (0, b"", b"")
+        assert matte("set", to, "k", "v") == (0, b"", b"")

@@ -212,10 +212,9 @@ def test_prompt_keys(prompt):
     prompt.expect(READY)
     prompt.send("delete-p\t")
     prompt.expect("delete-prefix ")
-    prompt.send("\x15dr\t\r")
+    prompt.send("\x15dr\t")
     prompt.expect("drain ")
-    prompt.expect(READY)
-    prompt.send("some text\x03")  # Ctrl-C empties the line
+    prompt.send("\x15some text\x03")  # Ctrl-C empties the line
     prompt.send("exit\r")
     assert prompt.end() == 0
 

@@ -124,13 +124,12 @@ class Started:
 
     def __init__(self, machine):
         user = unit_value(machine, "User")
-        default = unit_value(machine, "EnvironmentFile").removeprefix("-")
         start = unit_value(machine, "ExecStart")
         (machine.root / "port").mkdir(mode=0o777, exist_ok=True)
         (machine.root / "port").chmod(0o777)
         self.port_file = machine.root / "port/file"
         self.port_file.unlink(missing_ok=True)
-        script = f". {default}; exec {start} -l 127.0.0.1 -p -1"
+        script = f"exec {start} -p -1"
         self.process = subprocess.Popen(
             ["chroot", f"--userspec={user}:{user}", str(machine.root), "/bin/sh", "-c", script],
             env={**PATH, "MEMCACHED_PORT_FILENAME": "/port/file"}, stderr=subprocess.PIPE,
@@ -187,7 +186,7 @@ def test_install_start_remove_purge(machine):
     machine.run("dpkg", "-r", "matted", "matte-tools", "matte-dev")
     assert "stop matted.service" in machine.asked()
     assert not machine.has("/usr/bin/matted") and not machine.has("/usr/bin/matte")
-    assert machine.has("/etc/default/matted")
+    assert machine.has("/etc/matte/matted.conf")
     machine.run("dpkg", "-P", "matted", "matte-tools", "matte-dev")
     left = machine.run("sh", "-c", "find / -xdev -path /tmp -prune -o -path /port -prune -o -path "
                        "/proc -prune -o -name '*matte*' -print | grep -v systemctl.log || true")
@@ -198,8 +197,8 @@ def test_install_start_remove_purge(machine):
 
 def test_upgrade_keeps_what_was_configured(machine, tmp_path):
     machine.install(*packages("matted"))
-    default = machine.root / "etc/default/matted"
-    default.write_text(default.read_text().replace("-m 64", "-m 96"))
+    default = machine.root / "etc/matte/matted.conf"
+    default.write_text(default.read_text().replace("memory-limit = 64", "memory-limit = 96"))
     machine.asked()
     machine.install(newer(packages("matted")[0], tmp_path, "9.0"))
     asked = machine.asked()
@@ -241,7 +240,7 @@ def test_contents():
     server, tools = contents("matted"), contents("matte-tools")
     for path in ("/usr/bin/matted", "/lib/systemd/system/matted.service",
                  "/lib/systemd/system/matted@.service", "/lib/systemd/system/matted.socket",
-                 "/usr/share/man/man8/matted.8.gz", "/etc/default/matted",
+                 "/usr/share/man/man8/matted.8.gz", "/etc/matte/matted.conf",
                  "/usr/lib/sysusers.d/matte.conf", "/etc/logrotate.d/matted"):
         assert path in server
     assert {"/usr/bin/matte", "/usr/share/man/man1/matte.1.gz"} <= tools

@@ -84,8 +84,10 @@ def test_the_entry_point_serves(built, machine):  # noqa: F811
     entry = json.loads(find("ENTRYPOINT")[0])
     health = json.loads(re.search(r"CMD (\[.*)", find("HEALTHCHECK")[0])[1])
     port = free_port()
+    environment = dict(pair.split("=", 1) for pair in find("ENV")[0].split())
     server = subprocess.Popen(["chroot", f"--userspec={find('USER')[0]}", str(machine.root), *entry,
-                               "-p", str(port)], env=PATH, stderr=subprocess.PIPE, text=True)
+                               "-p", str(port)], env={**PATH, **environment},
+                              stderr=subprocess.PIPE, text=True)
     try:
         harness.until(lambda: "version 1.6.45" in machine.run(
             *health, f"127.0.0.1:{port}", check=False) or server.poll() is not None)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The units of systemd: it reads them without a complaint, and finds them hardened."""
 
-import pathlib
 import re
 import shutil
 import subprocess
@@ -52,18 +51,19 @@ def test_the_instance_is_like_the_service():
     """All but the names; a setting that is changed in one is to be changed in both."""
     one = (UNITS / "matted.service.in").read_text()
     many = (UNITS / "matted@.service.in").read_text()
-    assert many.replace(" (%i)", "").replace("matted-%i", "matted") == one
+    alike = many.replace(" (%i)", "").replace("matted-%i", "matted")
+    assert alike.replace("%i.conf", "matted.conf") == one
 
 
 def test_the_socket_is_where_the_server_listens_by_default():
     streams = re.findall(r"^ListenStream=(.*)$", (UNITS / "matted.socket").read_text(), re.M)
-    default = (ROOT / "packaging/matted.default").read_text()
-    hosts = re.search(r"-l ([0-9]\S+)", default)[1].split(",")
+    default = (ROOT / "packaging/matted.conf").read_text()
+    hosts = re.search(r"^listen = (.*)$", default, re.M)[1].split(",")
     assert streams == [f"[{host}]:11211" if ":" in host else f"{host}:11211" for host in hosts]
 
 
-def test_options_of_the_default_file_are_accepted():
-    text = (pathlib.Path(ROOT) / "packaging/matted.default").read_text()
-    words = re.search(r'^OPTIONS="(.*)"$', text, re.M)[1].split()
-    done = subprocess.run([BINARY, *words, "-h"], capture_output=True, text=True, timeout=30)
-    assert done.returncode == 0 and done.stdout.startswith("Usage: matted")
+def test_the_configuration_file_is_accepted():
+    path = ROOT / "packaging/matted.conf"
+    done = subprocess.run([BINARY, f"--config={path}", "--check-config"], capture_output=True,
+                          text=True, timeout=30)
+    assert done.returncode == 0, done.stderr

@@ -278,6 +278,7 @@ static bool piece_refill(struct store_thread *thread, struct log_class where, ui
 {
     struct store *store = thread->store;
     struct piece *piece = &thread->pieces[where.queue][where.class];
+    reclaim_help(thread); /* before anything is taken: it may take and give back pieces itself */
     if (piece->seg != SEG_NONE) {
         if (piece_extend(store, where, piece, bytes))
             return true;

@@ -271,6 +271,16 @@ enum counter {
 /* Bits of store.hide_pending. */
 enum { HIDE_FLUSH = 1, HIDE_PREFIX = 2 };
 
+/* A segment that is being taken apart, a few records at a time; see evict.c. */
+struct drain {
+    struct store_thread *thread; /* who does it; valid during a step */
+    uint64_t loc;                /* next record */
+    uint64_t ended_bytes;        /* of items that went */
+    uint32_t seg;                /* SEG_NONE: none */
+    uint8_t policy;              /* enum policy in evict.c */
+    bool out_of_room;            /* a compaction could not copy: the rest stays */
+};
+
 enum crawl_state { CRAWL_IDLE, CRAWL_CLAIMED, CRAWL_RUNNING };
 
 enum { ID_PLACE_BITS = 20 }; /* of a record's identity: where in its segment, see (7) */
@@ -349,6 +359,11 @@ struct store {
     _Atomic uint32_t limbo_count;
     _Atomic uint32_t limbo_waiting; /* of these: not yet past their grace period (others: pinned) */
 
+    /* bytes of each range that have been touched, see store_touch_ahead(); its thread's own */
+    uint64_t touched_data, touched_buckets;
+    bool touch_off;              /* small pages, or a kernel that cannot */
+    _Atomic uint64_t touch_wake; /* wake that thread when so much of the data range is in use */
+
     _Alignas(CACHE_LINE_BYTES) struct spin queue_lock;
     struct seg_list queues[QUEUE_COUNT];
     _Atomic uint32_t queue_count[QUEUE_COUNT];
@@ -377,6 +392,7 @@ struct store {
     uint32_t maint_now_s;   /* second of the last tick */
     uint32_t expire_cursor; /* next segment to check, >= segments: done for this second */
     uint32_t compact_cursor;
+    struct drain drain; /* begun, not yet finished */
     uint64_t class_last[CLASS_HALF_OCTAVES], class_share[CLASS_HALF_OCTAVES];
     uint64_t all_last, all_share;
     uint64_t item_bytes_mean;
@@ -602,7 +618,9 @@ bool pool_spare_take(struct store *store); /* use it */
 void pool_limbo_add(struct store *store, uint32_t seg, uint64_t epoch);
 bool pool_limbo_collect(struct store *store); /* LIMBO -> FREE; true when something came back */
 uint32_t pool_low_water(const struct store *store);
-void pool_shrink(struct store *store); /* give pages back until within the limit */
+uint32_t pool_help_water(const struct store *store); /* below it workers help, see reclaim_help() */
+/* Give the pages of a few free segments back while above the limit; returns whether more are. */
+bool pool_shrink(struct store *store);
 bool pool_over_limit(struct store *store);
 bool segment_get(struct store_thread *thread, uint32_t *ret_seg); /* may reclaim */
 
@@ -698,8 +716,15 @@ void item_use_set(const struct store *store, const struct place *place, uint16_t
 /* Unlink the locked, found item: evicted (STORE_OK), expired or flushed. */
 void item_end(struct store_thread *thread, struct locked *at, uint64_t hash, enum store_rc why,
               bool ghost);
-/* One step towards free memory; maint_lock held. Returns false when there is nothing to gain. */
+/* Take a segment apart, or finish one that was begun; maint_lock held. Returns false when there is
+ * nothing to gain. */
 bool reclaim(struct store_thread *thread);
+/* Memory is short and the housekeeping thread late: do a part of its work, in proportion to what
+ * the thread is about to take, so that nobody has to wait for a whole segment. At most a few
+ * hundred microseconds. May pass quiescent points. */
+void reclaim_help(struct store_thread *thread);
+/* Stop taking a segment apart: it goes back to its queue. No other thread is there. */
+void drain_put_back(struct store *store);
 void maint_tick(struct store_thread *thread);
 
 /* ── barrier.c ────────────────────────────────────────────────────────────────────────────── */

@@ -30,6 +30,8 @@ enum {
     STEP_RECORDS = 256, /* of a drain, live ones; some 50 us */
     STEP_BYTES = 128 << 10,
     HELP_STEPS = 4,          /* of a worker, per piece that it takes: more than the piece costs */
+    HELP_STEPS_MAX = 16,     /* for a large fragment */
+    SPARE_MIN = 2,           /* free segments; fewer: those for copies are being used up */
     EXPIRE_LOOK = 4096,      /* segments looked at per step */
     YIELD_EVERY_NS = 100000, /* how long a worker may have to wait for its core */
 };
@@ -350,14 +352,36 @@ void drain_put_back(struct store *store)
     store->drain.seg = SEG_NONE;
 }
 
+/* May workers take part? A small segment is taken apart in less time than a part of a large one. */
+static bool helpable(const struct store *store)
+{
+    return store->segment_bytes > STEP_BYTES;
+}
+
+/* Count the evictions in a row that freed almost nothing; demands rise with them. Where memory is
+ * so short that workers help, or wait, they rise sooner: else the first eviction of a memory in
+ * which everything has been used (stored, then read once) copied all of the small queue, for a
+ * second or more, before one request could go on. */
+static void barren_count(struct store *store, uint64_t ended_bytes)
+{
+    const uint32_t available = atomic_load_explicit(&store->available, memory_order_relaxed);
+    if (ended_bytes >= store->segment_bytes / 8)
+        store->evict_barren = 0;
+    else if (helpable(store) && available < pool_help_water(store))
+        store->evict_barren += BARREN_STEPS;
+    else if (!helpable(store) && available < SPARE_MIN)
+        store->evict_barren += BARREN_STEPS / 8;
+    else
+        store->evict_barren++;
+}
+
 /* All its records are gone. */
 static void drain_finish(struct store_thread *thread)
 {
     struct store *store = thread->store;
     struct drain *drain = &store->drain;
     if (drain->policy == POLICY_MAIN || drain->policy == POLICY_SMALL)
-        store->evict_barren =
-            drain->ended_bytes < store->segment_bytes / 8 ? store->evict_barren + 1 : 0;
+        barren_count(store, drain->ended_bytes);
     if (drain->policy == POLICY_COMPACT)
         count_add(thread, COUNT_SEGMENTS_COMPACTED, 1);
     pool_limbo_add(store, drain->seg, epoch_advance(store));
@@ -634,17 +658,18 @@ static uint32_t soon_available(const struct store *store)
            atomic_load_explicit(&store->limbo_waiting, memory_order_relaxed);
 }
 
-void reclaim_help(struct store_thread *thread)
+void reclaim_help(struct store_thread *thread, uint32_t bytes)
 {
     struct store *store = thread->store;
-    /* a small segment is taken apart in less time than the help for one takes */
-    if (LIKELY(soon_available(store) >= pool_help_water(store)) ||
-        store->segment_bytes <= STEP_BYTES || thread->evicting || !spin_try(&store->maint_lock))
+    if (LIKELY(soon_available(store) >= pool_help_water(store)) || !helpable(store) ||
+        thread->evicting || !spin_try(&store->maint_lock))
         return;
     thread->evicting = true;
     maint_tick(thread);
-    for (unsigned i = 0; i < HELP_STEPS && reclaim_step(thread); i++) {
-    }
+    uint32_t steps = HELP_STEPS + HELP_STEPS * (bytes / store->piece_bytes);
+    steps = steps < HELP_STEPS_MAX ? steps : HELP_STEPS_MAX;
+    while (steps > 0 && reclaim_step(thread))
+        steps--;
     pool_limbo_collect(store);
     thread->evicting = false;
     spin_unlock(&store->maint_lock);

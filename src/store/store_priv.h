@@ -719,10 +719,10 @@ void item_end(struct store_thread *thread, struct locked *at, uint64_t hash, enu
 /* Take a segment apart, or finish one that was begun; maint_lock held. Returns false when there is
  * nothing to gain. */
 bool reclaim(struct store_thread *thread);
-/* Memory is short and the housekeeping thread late: do a part of its work, in proportion to what
- * the thread is about to take, so that nobody has to wait for a whole segment. At most a few
- * hundred microseconds. May pass quiescent points. */
-void reclaim_help(struct store_thread *thread);
+/* Is memory short, and the housekeeping thread late? Then do a part of its work, in proportion to the
+ * `bytes` that the thread is about to take, so that nobody has to wait for a whole segment. At most
+ * a few hundred microseconds. May pass quiescent points. */
+void reclaim_help(struct store_thread *thread, uint32_t bytes);
 /* Stop taking a segment apart: it goes back to its queue. No other thread is there. */
 void drain_put_back(struct store *store);
 void maint_tick(struct store_thread *thread);

@@ -159,6 +159,7 @@ enum {
 #define SLOT_GHOST (UINT64_C(2) << 62)
 #define SLOT_KIND  (UINT64_C(3) << 62)
 #define STAMP_MASK UINT64_C(0xffffff)
+enum { GHOST_STAMPS = 64 };
 
 #define HEAD_LOCK       UINT64_C(1)
 #define HEAD_MOVING     UINT64_C(2) /* lowest bit of the version: odd while entries move */
@@ -377,9 +378,9 @@ struct store {
     _Alignas(CACHE_LINE_BYTES) struct spin split_lock;
     _Atomic uint64_t bucket_room; /* buckets whose memory is claimed; written under split_lock */
     _Alignas(CACHE_LINE_BYTES) _Atomic int64_t items_rough; /* live items, a few late per thread */
-    _Atomic uint32_t ghost_stamp;
-    _Atomic uint32_t evicted_age_s;
-    _Atomic uint32_t now_s; /* of the last tick, for ages in store_info() */
+    /* Above all stamps that were given out. Read by each insert, so it moves once per GHOST_STAMPS
+     * evicted items and has a line of its own. */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t ghost_stamp;
 
     /* references and uploads */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t pinned_segments;
@@ -389,7 +390,10 @@ struct store {
 
     /* maintenance: one thread at a time */
     _Alignas(CACHE_LINE_BYTES) struct spin maint_lock;
-    uint32_t maint_now_s;   /* second of the last tick */
+    uint32_t maint_now_s; /* second of the last tick */
+    uint32_t ghost_next;  /* the next stamp, see ghost_stamp */
+    _Atomic uint32_t evicted_age_s;
+    _Atomic uint32_t now_s; /* of the last tick, for ages in store_info() */
     uint32_t expire_cursor; /* next segment to check, >= segments: done for this second */
     uint32_t compact_cursor;
     struct drain drain; /* begun, not yet finished */
@@ -568,7 +572,7 @@ void index_locked_replace(struct locked *at, uint64_t loc);
  * index_prepare(). */
 MUST_USE bool index_locked_insert(struct store_thread *thread, struct locked *at, uint64_t hash,
                                   uint64_t loc);
-/* Empty the found slot, or leave a ghost in it. */
+/* Empty the found slot, or leave a ghost in it (maint_lock held, too). */
 void index_locked_clear(struct store *store, struct locked *at, uint64_t hash, bool ghost);
 /* Have overflow lines at hand; before locking. May pass a quiescent point. */
 void index_prepare(struct store_thread *thread);
@@ -719,9 +723,9 @@ void item_end(struct store_thread *thread, struct locked *at, uint64_t hash, enu
 /* Take a segment apart, or finish one that was begun; maint_lock held. Returns false when there is
  * nothing to gain. */
 bool reclaim(struct store_thread *thread);
-/* Is memory short, and the housekeeping thread late? Then do a part of its work, in proportion to the
- * `bytes` that the thread is about to take, so that nobody has to wait for a whole segment. At most
- * a few hundred microseconds. May pass quiescent points. */
+/* Is memory short, and the housekeeping thread late? Then do a part of its work, in proportion to
+ * the `bytes` that the thread is about to take, so that nobody has to wait for a whole segment. At
+ * most a few hundred microseconds. May pass quiescent points. */
 void reclaim_help(struct store_thread *thread, uint32_t bytes);
 /* Stop taking a segment apart: it goes back to its queue. No other thread is there. */
 void drain_put_back(struct store *store);

@@ -39,7 +39,7 @@ def row(name, memory_mb, load, **more):
 ROWS = [
     row("nothing, gets", 64, READS),
     row("nothing, sets", 64, WRITES),
-    row("the index grows from a thousand items to over a million", 1024, WRITES,
+    row("the index grows to over a million items", 1024, WRITES,
         event={"fresh": 1}, stretch=2),
     row("eviction, full cache", 256, WRITES, fill=FILL, event={"fresh": 1, "allow-misses": 1},
         steady=True),

@@ -107,6 +107,7 @@ static void *housekeeper_main(void *arg)
         crawl_when_due(keeper, now_s);
         store_maintain(keeper->thread);
         store_thread_offline(keeper->thread);
+        store_touch_ahead(keeper->store);
         store_maintain_wait(keeper->store, HOUSEKEEPING_MS);
     }
     return NULL;

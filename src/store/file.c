@@ -275,6 +275,7 @@ int store_save(struct store *store, const struct store_config *config,
     *ret_restart = (struct store_restart){.now_s = file->now_s};
     if (threads_left(store))
         return fail(-EBUSY, ret_restart, "cannot save %s: it is in use", file->path);
+    drain_put_back(store);
     log_seal_all(store, false);
     store_info(store, &info);
     ret_restart->items = info.items;

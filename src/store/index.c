@@ -342,8 +342,9 @@ void index_locked_clear(struct store *store, struct locked *at, uint64_t hash, b
 {
     uint64_t slot = 0;
     if (ghost) {
-        const uint32_t stamp =
-            atomic_fetch_add_explicit(&store->ghost_stamp, 1, memory_order_relaxed);
+        const uint32_t stamp = store->ghost_next++;
+        if (stamp % GHOST_STAMPS == 0)
+            atomic_store_explicit(&store->ghost_stamp, stamp + GHOST_STAMPS, memory_order_relaxed);
         slot = SLOT_GHOST | slot_key(store, hash) | ghost_fingerprint(hash) | (stamp & STAMP_MASK);
     }
     atomic_store_explicit(at->slot, slot, memory_order_release);

@@ -138,6 +138,11 @@ void store_thread_offline(struct store_thread *thread);
  * themselves when it falls behind, so nothing breaks (tests) when nobody calls it, but for
  * store_delete_prefix(), which will have no room at last. */
 void store_maintain(struct store_thread *thread);
+/* Touch memory that will be used for the first time soon, as far as it consists of huge pages: the
+ * kernel clears such a page whole (0.1 to 0.4 ms; with a virtual machine's host that has to find
+ * it, 7 ms were measured), and a request would have to wait for that. By the thread that runs
+ * store_maintain(), while it is offline. */
+void store_touch_ahead(struct store *store);
 /* Sleep until memory runs low, store_maintain_wake() or `timeout_ms`. The thread must be
  * offline. */
 void store_maintain_wait(struct store *store, uint32_t timeout_ms);

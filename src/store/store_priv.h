@@ -159,6 +159,7 @@ enum {
 #define SLOT_GHOST (UINT64_C(2) << 62)
 #define SLOT_KIND  (UINT64_C(3) << 62)
 #define STAMP_MASK UINT64_C(0xffffff)
+enum { GHOST_STAMPS = 64 };
 
 #define HEAD_LOCK       UINT64_C(1)
 #define HEAD_MOVING     UINT64_C(2) /* lowest bit of the version: odd while entries move */
@@ -271,6 +272,16 @@ enum counter {
 /* Bits of store.hide_pending. */
 enum { HIDE_FLUSH = 1, HIDE_PREFIX = 2 };
 
+/* A segment that is being taken apart, a few records at a time; see evict.c. */
+struct drain {
+    struct store_thread *thread; /* who does it; valid during a step */
+    uint64_t loc;                /* next record */
+    uint64_t ended_bytes;        /* of items that went */
+    uint32_t seg;                /* SEG_NONE: none */
+    uint8_t policy;              /* enum policy in evict.c */
+    bool out_of_room;            /* a compaction could not copy: the rest stays */
+};
+
 enum crawl_state { CRAWL_IDLE, CRAWL_CLAIMED, CRAWL_RUNNING };
 
 enum { ID_PLACE_BITS = 20 }; /* of a record's identity: where in its segment, see (7) */
@@ -349,6 +360,11 @@ struct store {
     _Atomic uint32_t limbo_count;
     _Atomic uint32_t limbo_waiting; /* of these: not yet past their grace period (others: pinned) */
 
+    /* bytes of each range that have been touched, see store_touch_ahead(); its thread's own */
+    uint64_t touched_data, touched_buckets;
+    bool touch_off;              /* small pages, or a kernel that cannot */
+    _Atomic uint64_t touch_wake; /* wake that thread when so much of the data range is in use */
+
     _Alignas(CACHE_LINE_BYTES) struct spin queue_lock;
     struct seg_list queues[QUEUE_COUNT];
     _Atomic uint32_t queue_count[QUEUE_COUNT];
@@ -362,9 +378,9 @@ struct store {
     _Alignas(CACHE_LINE_BYTES) struct spin split_lock;
     _Atomic uint64_t bucket_room; /* buckets whose memory is claimed; written under split_lock */
     _Alignas(CACHE_LINE_BYTES) _Atomic int64_t items_rough; /* live items, a few late per thread */
-    _Atomic uint32_t ghost_stamp;
-    _Atomic uint32_t evicted_age_s;
-    _Atomic uint32_t now_s; /* of the last tick, for ages in store_info() */
+    /* Above all stamps that were given out. Read by each insert, so it moves once per GHOST_STAMPS
+     * evicted items and has a line of its own. */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t ghost_stamp;
 
     /* references and uploads */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t pinned_segments;
@@ -374,9 +390,13 @@ struct store {
 
     /* maintenance: one thread at a time */
     _Alignas(CACHE_LINE_BYTES) struct spin maint_lock;
-    uint32_t maint_now_s;   /* second of the last tick */
+    uint32_t maint_now_s; /* second of the last tick */
+    uint32_t ghost_next;  /* the next stamp, see ghost_stamp */
+    _Atomic uint32_t evicted_age_s;
+    _Atomic uint32_t now_s; /* of the last tick, for ages in store_info() */
     uint32_t expire_cursor; /* next segment to check, >= segments: done for this second */
     uint32_t compact_cursor;
+    struct drain drain; /* begun, not yet finished */
     uint64_t class_last[CLASS_HALF_OCTAVES], class_share[CLASS_HALF_OCTAVES];
     uint64_t all_last, all_share;
     uint64_t item_bytes_mean;
@@ -552,7 +572,7 @@ void index_locked_replace(struct locked *at, uint64_t loc);
  * index_prepare(). */
 MUST_USE bool index_locked_insert(struct store_thread *thread, struct locked *at, uint64_t hash,
                                   uint64_t loc);
-/* Empty the found slot, or leave a ghost in it. */
+/* Empty the found slot, or leave a ghost in it (maint_lock held, too). */
 void index_locked_clear(struct store *store, struct locked *at, uint64_t hash, bool ghost);
 /* Have overflow lines at hand; before locking. May pass a quiescent point. */
 void index_prepare(struct store_thread *thread);
@@ -602,7 +622,9 @@ bool pool_spare_take(struct store *store); /* use it */
 void pool_limbo_add(struct store *store, uint32_t seg, uint64_t epoch);
 bool pool_limbo_collect(struct store *store); /* LIMBO -> FREE; true when something came back */
 uint32_t pool_low_water(const struct store *store);
-void pool_shrink(struct store *store); /* give pages back until within the limit */
+uint32_t pool_help_water(const struct store *store); /* below it workers help, see reclaim_help() */
+/* Give the pages of a few free segments back while above the limit; returns whether more are. */
+bool pool_shrink(struct store *store);
 bool pool_over_limit(struct store *store);
 bool segment_get(struct store_thread *thread, uint32_t *ret_seg); /* may reclaim */
 
@@ -698,8 +720,15 @@ void item_use_set(const struct store *store, const struct place *place, uint16_t
 /* Unlink the locked, found item: evicted (STORE_OK), expired or flushed. */
 void item_end(struct store_thread *thread, struct locked *at, uint64_t hash, enum store_rc why,
               bool ghost);
-/* One step towards free memory; maint_lock held. Returns false when there is nothing to gain. */
+/* Take a segment apart, or finish one that was begun; maint_lock held. Returns false when there is
+ * nothing to gain. */
 bool reclaim(struct store_thread *thread);
+/* Is memory short, and the housekeeping thread late? Then do a part of its work, in proportion to
+ * the `bytes` that the thread is about to take, so that nobody has to wait for a whole segment. At
+ * most a few hundred microseconds. May pass quiescent points. */
+void reclaim_help(struct store_thread *thread, uint32_t bytes);
+/* Stop taking a segment apart: it goes back to its queue. No other thread is there. */
+void drain_put_back(struct store *store);
 void maint_tick(struct store_thread *thread);
 
 /* ── barrier.c ────────────────────────────────────────────────────────────────────────────── */

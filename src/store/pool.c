@@ -354,6 +354,7 @@ void pool_init(struct store *store)
 {
     store->free = store->limbo = (struct seg_list){.head = SEG_NONE, .tail = SEG_NONE};
     store->void_head = SEG_NONE;
+    store->small_permille = SMALL_PERMILLE_FIRST;
     for (unsigned q = 0; q < QUEUE_COUNT; q++) {
         store->queues[q] = (struct seg_list){.head = SEG_NONE, .tail = SEG_NONE};
         for (unsigned c = 0; c < CLASS_COUNT; c++)

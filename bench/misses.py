@@ -16,15 +16,22 @@ import time
 import peers
 import report
 
-WORKLOADS = ["zipf0.9", "zipf1.0", "scan", "shift", "update", "grow", "recency", "large", "ttl"]
+WORKLOADS = ["zipf0.9", "zipf1.0", "scan", "shift", "update", "grow", "recency", "large", "ttl",
+             "near", "session", "loop", "looped", "jump", "wave", "once", "uniform", "counter",
+             "mixed", "huge", "brief"]
 SHARES = (0.10, 0.30)  # of the footprint
+# A loop that does not fit at all is the same at every size; here it nearly does, and does.
+SHARES_OF = {"loop": (0.50, 0.90, 1.15)}
 FOOTPRINT_PART = {"scan": 0.3}  # what of it comes more than once; a scan's keys do not
 # Streams that last so many seconds, because a server acts by the clock in them: real TTLs of 1 to
 # 8 s, and memcached moving a page from class to class every few seconds. They need little CPU
 # time and run beside the others.
-PACED_S = {"ttl": 100, "grow": 300, "large": 300}
-# The latter two always have so many keys: few enough for their pages to be moved in that time.
-PAGED_KEYS = {"grow": 300_000, "large": 30_000}
+PACED_S = {"ttl": 100, "grow": 300, "large": 300, "mixed": 100, "huge": 200, "brief": 100}
+# These always have so many keys: few enough for their pages to be moved in that time.
+PAGED_KEYS = {"grow": 300_000, "large": 30_000, "huge": 2_000}
+# Half as many requests, and keys, so that all of it does not take too long.
+HALVED = {"ttl", "near", "session", "loop", "looped", "jump", "wave", "once", "uniform", "mixed",
+          "brief"}
 MIB = 1 << 20
 
 
@@ -37,8 +44,12 @@ class Misses:
     def settings(self, workload):
         keys, requests = self.args.keys, self.args.requests
         settings = {"workload": workload, "keys": keys, "requests": requests}
-        if workload == "ttl":
+        if workload in HALVED:
             settings.update(requests=requests // 2)
+            if workload != "ttl":  # whose keys expire before they come again
+                settings.update(keys=keys // 2)
+        if workload == "counter":  # its values are tiny
+            settings.update(keys=3 * keys)
         if workload in PAGED_KEYS:
             keys = PAGED_KEYS[workload]
             settings.update(keys=keys, requests=10 * keys)
@@ -81,7 +92,7 @@ class Misses:
         for workload in workloads:
             dry = {**self.settings(workload), "dry": 1, "rate": 0}
             footprint = peers.run(self.trace, dry)["footprint"]
-            for share in self.args.shares:
+            for share in SHARES_OF.get(workload, self.args.shares):
                 part = FOOTPRINT_PART.get(workload, 1.0)
                 memory_mb = max(8, round(footprint * part * share / MIB))
                 rows.append(self.row(workload, memory_mb, memory_mb * MIB / footprint))

@@ -13,7 +13,7 @@
 #include "args.h"
 #include "conn.h"
 #include "cpu.h"
-#include "workload.h"
+#include "database.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -25,7 +25,6 @@
 
 enum {
     NS_PER_S = 1000000000,
-    KEY_BYTES = 24,
     TRIP_REQUESTS = 256,
     EXPIRY_SLACK_S = 2, /* servers count whole seconds of their own clock */
     ANSWER_TIMEOUT_MS = 10000,
@@ -37,41 +36,24 @@ struct trace_opts {
     double rate;
 };
 
-/* What the application's database holds, and what the cache may hold of it. */
-struct object {
-    uint32_t version;
-    uint32_t value_bytes; /* 0: never asked for */
-    uint32_t expires_s;   /* of the last set, seconds since the start; 0: never */
-    uint32_t filled_trip; /* the trip whose misses brought it into the cache last */
-};
-
-struct totals {
-    uint64_t gets, misses, bytes, missed_bytes;
-    uint64_t first, first_bytes; /* asked for the first time: no cache could have them */
-};
-
 struct trace {
     struct trace_opts opts;
     struct workload workload;
-    struct object *objects;
+    struct database base;
     struct conn conn;
     struct conn_counts counts;
-    struct totals totals;
     uint64_t begin_ns;
-    uint64_t footprint;
     uint32_t trip;
     uint32_t fills[TRIP_REQUESTS];
     uint32_t fill_exptime_s[TRIP_REQUESTS];
     size_t fill_count;
-    bool counting;
 };
 
 #define AT(field) offsetof(struct trace_opts, field)
 static const struct args_row rows[] = {
     {"host", ARGS_TEXT, AT(host), 0, 0, "numeric address of the server"},
     {"port", ARGS_COUNT, AT(port), 1, 65535, "its port"},
-    {"workload", ARGS_TEXT, AT(workload), 0, 0,
-     "zipf0.9 zipf1.0 scan shift ttl update grow recency large"},
+    {"workload", ARGS_TEXT, AT(workload), 0, 0, "its name; a wrong one lists them"},
     {"keys", ARGS_COUNT, AT(keys), 1000, 1e9, "popular keys"},
     {"requests", ARGS_COUNT, AT(requests), 1000, 1e9, "length of the stream"},
     {"rate", ARGS_REAL, AT(rate), 0, 1e9, "requests per second; 0: as fast as it goes"},
@@ -90,34 +72,16 @@ static uint32_t now_s(const struct trace *trace)
     return (uint32_t)((cpu_clock_ns() - trace->begin_ns) / NS_PER_S);
 }
 
-/* The object a request is about, as the database has it; an update makes a new version. */
-static struct object *object_touch(struct trace *trace, const struct workload_request *request)
-{
-    struct object *object = &trace->objects[request->id];
-    bool is_new = object->value_bytes == 0;
-    if (is_new || request->update) {
-        trace->footprint += request->value_bytes + (is_new ? KEY_BYTES : 0);
-        trace->footprint -= object->value_bytes;
-        if (trace->counting && is_new && !request->update) {
-            trace->totals.first++;
-            trace->totals.first_bytes += request->value_bytes;
-        }
-        object->value_bytes = request->value_bytes;
-        object->version += request->update;
-    }
-    return object;
-}
-
 static struct item item_of(const struct trace *trace, uint32_t id)
 {
-    const struct object *object = &trace->objects[id];
+    const struct object *object = &trace->base.objects[id];
     return (struct item){.id = id, .version = object->version, .value_bytes = object->value_bytes};
 }
 
 static void set_append(struct trace *trace, uint32_t id, uint32_t exptime_s)
 {
     struct item item = item_of(trace, id);
-    trace->objects[id].expires_s = exptime_s == 0 ? 0 : now_s(trace) + exptime_s;
+    trace->base.objects[id].expires_s = exptime_s == 0 ? 0 : now_s(trace) + exptime_s;
     conn_set(&trace->conn, &item, exptime_s);
 }
 
@@ -131,7 +95,7 @@ static void trip_build(struct trace *trace, struct workload_request *requests, s
     trace->fill_count = 0;
     bool in_get = false;
     for (size_t i = 0; i < count; i++) {
-        (void)object_touch(trace, &requests[i]);
+        (void)database_touch(&trace->base, &requests[i]);
         if (requests[i].update == in_get) { /* a get ends where a set begins, or the other way */
             if (in_get)
                 conn_get_end(conn);
@@ -177,7 +141,7 @@ static void trip_exchange(struct conn *conn)
 static void get_count(struct trace *trace, const struct workload_request *request,
                       const struct conn_ask *ask)
 {
-    struct object *object = &trace->objects[request->id];
+    struct object *object = &trace->base.objects[request->id];
     bool again = object->filled_trip == trace->trip;
     bool missed = !ask->hit && !again;
     if (ask->hit && object->expires_s != 0 && now_s(trace) > object->expires_s + EXPIRY_SLACK_S)
@@ -189,12 +153,7 @@ static void get_count(struct trace *trace, const struct workload_request *reques
             trace->fill_exptime_s[trace->fill_count++] = request->exptime_s;
         }
     }
-    if (trace->counting) {
-        trace->totals.gets++;
-        trace->totals.bytes += ask->item.value_bytes;
-        trace->totals.misses += missed;
-        trace->totals.missed_bytes += missed ? ask->item.value_bytes : 0;
-    }
+    database_count(&trace->base, ask->item.value_bytes, missed);
 }
 
 /* Wait until the stream's clock reaches request number `done`. */
@@ -219,10 +178,10 @@ static void replay(struct trace *trace)
             requests[i] = workload_next(&trace->workload);
         left -= count;
         trace->trip++;
-        trace->counting = left < trace->opts.requests / 2;
+        trace->base.counting = left < trace->opts.requests / 2;
         if (trace->opts.dry) {
             for (size_t i = 0; i < count; i++)
-                (void)object_touch(trace, &requests[i]);
+                (void)database_touch(&trace->base, &requests[i]);
             continue;
         }
         pace(trace, trace->opts.requests - left);
@@ -238,18 +197,12 @@ static void replay(struct trace *trace)
 static void report(const struct trace *trace)
 {
     double seconds = (double)(cpu_clock_ns() - trace->begin_ns) / NS_PER_S;
-    const struct totals *totals = &trace->totals;
-    double gets = totals->gets > 0 ? (double)totals->gets : 1.0;
-    double bytes = totals->bytes > 0 ? (double)totals->bytes : 1.0;
-    printf("{\"requests\":%" PRIu64 ",\"seconds\":%.2f,\"requests_per_s\":%.0f,",
-           trace->opts.requests, seconds, (double)trace->opts.requests / seconds);
-    printf("\"footprint\":%" PRIu64 ",\"gets\":%" PRIu64 ",\"misses\":%" PRIu64
-           ",\"refused\":%" PRIu64 ",",
-           trace->footprint, totals->gets, totals->misses, trace->counts.refused);
-    printf("\"first_objects\":%.6f,\"first_bytes\":%.6f,", (double)totals->first / gets,
-           (double)totals->first_bytes / bytes);
-    printf("\"objects\":%.6f,\"bytes\":%.6f}\n", (double)totals->misses / gets,
-           (double)totals->missed_bytes / bytes);
+    printf("{\"requests\":%" PRIu64 ",\"seconds\":%.2f,\"requests_per_s\":%.0f,\"refused\":%" PRIu64
+           ",",
+           trace->opts.requests, seconds, (double)trace->opts.requests / seconds,
+           trace->counts.refused);
+    database_print(&trace->base);
+    printf("}\n");
 }
 
 int main(int argc, char **argv)
@@ -260,16 +213,14 @@ int main(int argc, char **argv)
                  .port = 11211,
                  .keys = 1000000,
                  .requests = 6000000},
-        .conn = {.key_bytes = KEY_BYTES},
+        .conn = {.key_bytes = DATABASE_KEY_BYTES},
     };
     args_parse(rows, &trace.opts, argc, argv);
-    enum workload_kind kind = workload_kind_find(trace.opts.workload);
-    if (kind == WORKLOAD_KINDS)
-        die("workload", "no such name");
-    if (!workload_init(&trace.workload, kind, trace.opts.keys, trace.opts.requests))
-        die("memory", strerror(ENOMEM));
-    trace.objects = calloc(workload_id_end(&trace.workload), sizeof(*trace.objects));
-    if (trace.objects == NULL)
+    const struct workload_shape *shape = workload_find(trace.opts.workload);
+    if (shape == NULL)
+        die("no such workload; there are", workload_names());
+    if (!workload_init(&trace.workload, shape, trace.opts.keys, trace.opts.requests) ||
+        !database_init(&trace.base, &trace.workload))
         die("memory", strerror(ENOMEM));
     item_init();
     trace.conn.counts = &trace.counts;
@@ -284,6 +235,6 @@ int main(int argc, char **argv)
     if (!trace.opts.dry)
         conn_close(&trace.conn);
     workload_fini(&trace.workload);
-    free(trace.objects);
+    database_fini(&trace.base);
     return 0;
 }

@@ -42,7 +42,7 @@ static ALWAYS_INLINE uint32_t head_line(uint64_t head)
 
 static ALWAYS_INLINE uint64_t ghost_fingerprint(uint64_t hash)
 {
-    return hash >> 48 << 24;
+    return hash >> 49 << 25;
 }
 
 void store_prefetch_bucket(const struct store *store, uint64_t hash)
@@ -163,22 +163,23 @@ struct item *index_find(const struct store *store, const struct store_key *key, 
     return find_by_scan(store, key, ret_loc);
 }
 
-bool index_has_ghost(const struct store *store, uint64_t hash)
+enum ghost index_find_ghost(const struct store *store, uint64_t hash)
 {
     const struct bucket *bucket = &store->buckets[bucket_index(hash, bucket_count(store))];
     const uint64_t want = SLOT_GHOST | slot_key(store, hash) | ghost_fingerprint(hash);
+    uint64_t slot;
     const uint64_t head = atomic_load_explicit(&bucket->head, memory_order_acquire);
     for (unsigned i = 0; i < SLOTS_PER_BUCKET; i++)
-        if ((slot_load(&bucket->slots[i]) & ~STAMP_MASK) == want)
-            return true;
+        if (((slot = slot_load(&bucket->slots[i])) & GHOST_MASK) == want)
+            return slot & GHOST_MAIN ? GHOST_OF_MAIN : GHOST_OF_SMALL;
     for (uint32_t id = head_line(head); id != 0;) {
         const struct line *line = &store->lines[id];
         for (unsigned i = 0; i < SLOTS_PER_LINE; i++)
-            if ((slot_load(&line->slots[i]) & ~STAMP_MASK) == want)
-                return true;
+            if (((slot = slot_load(&line->slots[i])) & GHOST_MASK) == want)
+                return slot & GHOST_MAIN ? GHOST_OF_MAIN : GHOST_OF_SMALL;
         id = atomic_load_explicit(&line->next, memory_order_acquire);
     }
-    return false;
+    return GHOST_NONE;
 }
 
 /* ── locking ──────────────────────────────────────────────────────────────────────────────── */
@@ -338,14 +339,15 @@ void index_locked_replace(struct locked *at, uint64_t loc)
     atomic_store_explicit(at->slot, (slot & ~LOC_MASK) | loc, memory_order_release);
 }
 
-void index_locked_clear(struct store *store, struct locked *at, uint64_t hash, bool ghost)
+void index_locked_clear(struct store *store, struct locked *at, uint64_t hash, enum ghost ghost)
 {
     uint64_t slot = 0;
-    if (ghost) {
+    if (ghost != GHOST_NONE) {
         const uint32_t stamp = store->ghost_next++;
         if (stamp % GHOST_STAMPS == 0)
             atomic_store_explicit(&store->ghost_stamp, stamp + GHOST_STAMPS, memory_order_relaxed);
-        slot = SLOT_GHOST | slot_key(store, hash) | ghost_fingerprint(hash) | (stamp & STAMP_MASK);
+        slot = SLOT_GHOST | slot_key(store, hash) | ghost_fingerprint(hash) |
+               (ghost == GHOST_OF_MAIN ? GHOST_MAIN : 0) | (stamp & STAMP_MASK);
     }
     atomic_store_explicit(at->slot, slot, memory_order_release);
 }
@@ -450,7 +452,7 @@ bool index_locked_insert(struct store_thread *thread, struct locked *at, uint64_
     for (_Atomic uint64_t *s; (s = walk_next(&walk)) != NULL;) {
         const uint64_t slot = atomic_load_explicit(s, memory_order_relaxed);
         uint64_t rank = 0;
-        if ((slot & ~STAMP_MASK) == own_ghost) {
+        if ((slot & GHOST_MASK) == own_ghost) {
             best = s; /* its memory has served: it comes back */
             break;
         }

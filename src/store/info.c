@@ -56,7 +56,7 @@ static void info_counters(struct store *store, struct store_info *info)
     info->segments_compacted = sum[COUNT_SEGMENTS_COMPACTED];
     info->segments_expired = sum[COUNT_SEGMENTS_EXPIRED];
     info->bytes_copied = sum[COUNT_BYTES_COPIED];
-    info->ghost_hits = sum[COUNT_GHOST_HITS];
+    info->ghost_hits = sum[COUNT_GHOST_HITS] + sum[COUNT_GHOST_HITS_MAIN];
     info->scanned = sum[COUNT_SCANNED];
     info->out_of_memory = sum[COUNT_OUT_OF_MEMORY];
 }

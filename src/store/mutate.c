@@ -41,7 +41,7 @@ void item_unlinked(struct store_thread *thread, struct item *item, uint64_t loc)
 
 void item_unlink_locked(struct store_thread *thread, struct locked *at, uint64_t hash)
 {
-    index_locked_clear(thread->store, at, hash, false);
+    index_locked_clear(thread->store, at, hash, GHOST_NONE);
     item_unlinked(thread, at->item, at->loc);
 }
 

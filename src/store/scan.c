@@ -136,7 +136,7 @@ uint64_t scan_purge(struct store_thread *thread, struct store_scan *scan)
         seen++;
         if (alive == STORE_OK)
             continue;
-        item_end(thread, &at, 0, alive, false); /* no ghost, hence no hash needed */
+        item_end(thread, &at, 0, alive, GHOST_NONE); /* no ghost, hence no hash needed */
         gone++;
     }
     index_unlock(&at);

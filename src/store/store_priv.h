@@ -14,7 +14,7 @@
  *
  *   location (40 bits): offset in the data range / 8.
  *   slot (64 bits):     kind:2 | tag:22 | location:40          kind: 0 empty, 1 live, 2 ghost
- *                       a ghost's location: fingerprint:16 | eviction stamp:24
+ *                       a ghost's location: fingerprint:15 | from main:1 | eviction stamp:24
  *   bucket (128 B):     head | slot x 15     head: overflow line:32 | version:31 | lock:1
  *   line (64 B):        slot x 7 | next line:32 | free-list link:32
  *   The tag holds the hash bits just above the smallest table's index, so that splitting a bucket
@@ -160,6 +160,8 @@ enum {
 #define SLOT_KIND  (UINT64_C(3) << 62)
 #define STAMP_MASK UINT64_C(0xffffff)
 enum { GHOST_STAMPS = 64 };
+#define GHOST_MAIN (UINT64_C(1) << 24)
+#define GHOST_MASK (~(GHOST_MAIN | STAMP_MASK)) /* kind, tag, fingerprint */
 
 #define HEAD_LOCK       UINT64_C(1)
 #define HEAD_MOVING     UINT64_C(2) /* lowest bit of the version: odd while entries move */
@@ -263,7 +265,10 @@ enum counter {
     COUNT_SEGMENTS_COMPACTED,
     COUNT_SEGMENTS_EXPIRED,
     COUNT_BYTES_COPIED,
-    COUNT_GHOST_HITS,
+    COUNT_GHOST_BYTES,      /* of items of the small queue that left a ghost... */
+    COUNT_GHOST_BYTES_MAIN, /* ...and of the main one: in the order of the queues */
+    COUNT_GHOST_HITS,       /* likewise */
+    COUNT_GHOST_HITS_MAIN,
     COUNT_OUT_OF_MEMORY,
     COUNT_SCANNED,
     COUNT_ID_COUNT
@@ -282,7 +287,16 @@ struct drain {
     bool out_of_room;            /* a compaction could not copy: the rest stays */
 };
 
+/* What became of a queue's evicted items: counters at the last look, and sums in which the past
+ * fades. */
+struct returns {
+    uint64_t bytes, hits; /* that ghosts were made of; of ghosts */
+    uint64_t bytes_faded, hits_faded;
+};
+
 enum crawl_state { CRAWL_IDLE, CRAWL_CLAIMED, CRAWL_RUNNING };
+
+enum { SMALL_PERMILLE_FIRST = 400 }; /* share of the small queue until more is known */
 
 enum { ID_PLACE_BITS = 20 }; /* of a record's identity: where in its segment, see (7) */
 
@@ -400,12 +414,15 @@ struct store {
     uint64_t class_last[CLASS_HALF_OCTAVES], class_share[CLASS_HALF_OCTAVES];
     uint64_t all_last, all_share;
     uint64_t item_bytes_mean;
-    uint32_t evict_mean_left; /* segments to evict until the mean is taken anew */
-    uint32_t evict_random;    /* rounds chances */
-    uint32_t evict_barren;    /* evictions in a row that freed almost nothing */
-    uint32_t flush_cursor;    /* next segment to sweep */
-    uint64_t flush_sweeping;  /* the flush_seq that the cursor is about */
-    uint64_t flush_grace;     /* epoch that all must reach after the sweep; 0: not swept */
+    uint32_t evict_mean_left;  /* segments to evict until the mean is taken anew */
+    uint32_t evict_random;     /* rounds chances */
+    uint32_t evict_barren;     /* evictions in a row that freed almost nothing */
+    uint32_t evict_share_left; /* segments to evict until small_permille may change */
+    uint32_t small_permille;   /* share of the small queue, see small_share_update() */
+    struct returns returns[QUEUE_COUNT];
+    uint32_t flush_cursor;   /* next segment to sweep */
+    uint64_t flush_sweeping; /* the flush_seq that the cursor is about */
+    uint64_t flush_grace;    /* epoch that all must reach after the sweep; 0: not swept */
 
     _Atomic uint32_t crawl_state; /* enum crawl_state; who claims it writes the fields below */
     struct store_scan crawl;      /* where a crawl stands; maint_lock once it runs */
@@ -528,6 +545,9 @@ static inline bool item_cas_known(const struct item *item)
 
 /* ── index.c ──────────────────────────────────────────────────────────────────────────────── */
 
+/* What an evicted item leaves in its slot, by the queue that it was in. */
+enum ghost { GHOST_NONE, GHOST_OF_SMALL, GHOST_OF_MAIN };
+
 /* A locked bucket, and the slot that was found in it. */
 struct locked {
     struct bucket *bucket;
@@ -550,8 +570,8 @@ MUST_USE int index_init(struct store *store);
 MUST_USE bool index_resize(struct store *store, uint64_t buckets, uint32_t index_segments);
 /* Lock-free lookup: the record, or NULL. Nothing is said about expiry or flush. */
 struct item *index_find(const struct store *store, const struct store_key *key, uint64_t *ret_loc);
-/* Lock-free: does a ghost of this hash remember an eviction? */
-bool index_has_ghost(const struct store *store, uint64_t hash);
+/* Lock-free: what remembers an eviction of this hash? */
+enum ghost index_find_ghost(const struct store *store, uint64_t hash);
 
 void index_lock(struct store *store, uint64_t hash, struct locked *ret);
 void index_unlock(struct locked *at);
@@ -573,7 +593,7 @@ void index_locked_replace(struct locked *at, uint64_t loc);
 MUST_USE bool index_locked_insert(struct store_thread *thread, struct locked *at, uint64_t hash,
                                   uint64_t loc);
 /* Empty the found slot, or leave a ghost in it (maint_lock held, too). */
-void index_locked_clear(struct store *store, struct locked *at, uint64_t hash, bool ghost);
+void index_locked_clear(struct store *store, struct locked *at, uint64_t hash, enum ghost ghost);
 /* Have overflow lines at hand; before locking. May pass a quiescent point. */
 void index_prepare(struct store_thread *thread);
 /* The same as far as it goes without waiting, hence without a quiescent point. */
@@ -719,7 +739,7 @@ void item_use_set(const struct store *store, const struct place *place, uint16_t
 
 /* Unlink the locked, found item: evicted (STORE_OK), expired or flushed. */
 void item_end(struct store_thread *thread, struct locked *at, uint64_t hash, enum store_rc why,
-              bool ghost);
+              enum ghost ghost);
 /* Take a segment apart, or finish one that was begun; maint_lock held. Returns false when there is
  * nothing to gain. */
 bool reclaim(struct store_thread *thread);

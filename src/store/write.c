@@ -28,9 +28,10 @@ uint8_t queue_for(struct store_thread *thread, const struct store_key *key)
     uint64_t loc;
     if (index_find(store, key, &loc) != NULL)
         return loc_seg(store, loc)->queue;
-    if (!index_has_ghost(store, key->hash))
+    const enum ghost ghost = index_find_ghost(store, key->hash);
+    if (ghost == GHOST_NONE)
         return QUEUE_SMALL;
-    count_add(thread, COUNT_GHOST_HITS, 1);
+    count_add(thread, ghost == GHOST_OF_MAIN ? COUNT_GHOST_HITS_MAIN : COUNT_GHOST_HITS, 1);
     return QUEUE_MAIN;
 }
 

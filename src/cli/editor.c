@@ -266,12 +266,15 @@ void cli_editor_draw(FILE *file, const struct cli_editor *editor, const char *pr
     const int start = columns_of(prompt, strlen(prompt));
     const int room = columns - start - 1 > 8 ? columns - start - 1 : 8;
     size_t first = 0, end = editor->len;
-    while (columns_of(editor->line + first, editor->at - first) > room)
-        first = behind(editor, first);
-    while (columns_of(editor->line + first, end - first) > room)
+    int left = columns_of(editor->line, editor->at); /* of the cursor */
+    for (; left > room; first = behind(editor, first))
+        left -= !is_inside(editor->line[first]);
+    for (int shown = columns_of(editor->line + first, end - first); shown > room;) {
         end = before(editor, end);
+        shown -= !is_inside(editor->line[end]);
+    }
     fprintf(file, "\r%s%.*s\x1b[K\r", prompt, (int)(end - first), editor->line + first);
-    const int at = start + columns_of(editor->line + first, editor->at - first);
+    const int at = start + left;
     if (at > 0)
         fprintf(file, "\x1b[%dC", at);
 }

@@ -34,6 +34,7 @@ static const struct word {
     {"latency", true, FORM_ROWS},
     {"hotkeys", true, FORM_ROWS},
     {"clients", true, FORM_ROWS},
+    {"prefixes", true, FORM_ROWS},
 };
 
 static const struct word *word_find(struct bytes key)

@@ -51,14 +51,19 @@ struct cmd_server_ops {
     void (*stats_latency)(void *arg, struct out *out);
     void (*stats_hotkeys)(void *arg, struct out *out);
     void (*stats_clients)(void *arg, struct out *out);
+    void (*stats_prefixes)(void *arg, struct out *out);
     void (*stats_reset)(void *arg); /* every worker's counters and the store's */
     /* Every worker's counters, added up. */
     void (*stats_sum)(void *arg, uint64_t ret_sum[STAT_ID_COUNT]);
     bool (*memory_set)(void *arg, uint64_t memory_bytes); /* false: not possible */
     void (*verbosity_set)(void *arg, unsigned level);
     void (*shutdown)(void *arg, bool graceful);
+    /* Begin or end being drained; false: it is too late for that. */
+    bool (*drain)(const struct cmd_ctx *ctx, bool on);
     /* `verb`, which changes the server or tells what is in it, has been executed. */
     void (*admin_used)(const struct cmd_ctx *ctx, const char *verb);
+    /* Likewise of `verb`, which has deleted all keys that begin in some way. */
+    void (*prefix_deleted)(const struct cmd_ctx *ctx, const char *verb);
     void (*stats_security)(void *arg, struct out *out);
 #ifdef MATTE_TEST_BUILD
     bool (*misbehave)(void *arg, struct bytes what); /* true: it was possible */
@@ -105,7 +110,7 @@ enum cmd_rc {
 /* First and second step of a batch. Hints: a request without a key is fine. The first one also
  * computes req->hash. */
 void cmd_prefetch_bucket(struct cmd_ctx *ctx, struct proto_request *req);
-void cmd_prefetch_item(struct cmd_ctx *ctx, const struct proto_request *req);
+void cmd_prefetch_item(struct cmd_ctx *ctx, struct proto_request *req);
 
 /* Once per batch that is about to run: now and then have one of its keys noted as a hot one may be.
  * (The keys of a request with several are offered when they are looked up.) */

@@ -107,6 +107,13 @@ static enum cmd_rc stats_clients(struct cmd_ctx *ctx, struct proto_request *req,
     return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_clients);
 }
 
+static enum cmd_rc stats_prefixes(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
+{
+    (void)req;
+    (void)args;
+    return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_prefixes);
+}
+
 static enum cmd_rc stats_reset(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
 {
     (void)req;
@@ -250,7 +257,7 @@ static const struct {
     {"limits", stats_limits},     {"security", stats_security},
     {"access", stats_access},     {"udp", stats_udp},
     {"latency", stats_latency},   {"hotkeys", stats_hotkeys},
-    {"clients", stats_clients},
+    {"clients", stats_clients},   {"prefixes", stats_prefixes},
 };
 
 enum cmd_rc cmd_stats(struct cmd_ctx *ctx, struct proto_request *req)

@@ -24,7 +24,7 @@
 struct gate;
 struct gate_exchange; /* a login by SCRAM between two messages */
 
-enum { GATE_ERROR_BYTES = 512, GATE_GENERATION_MAX = 2047 };
+enum { GATE_ERROR_BYTES = 512, GATE_GENERATION_MAX = 1023 };
 enum { GATE_SCRAM_END_BYTES = 46, GATE_USER_NAME_MAX = 255 };
 
 struct gate_config {

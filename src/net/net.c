@@ -136,6 +136,49 @@ void net_poke(struct net *net)
     net_wake(net->wake_fd);
 }
 
+static void all_wake(struct net *net)
+{
+    net_wake(net->wake_fd);
+    for (unsigned i = 0; i < net->config.worker_count; i++)
+        net_wake(net->workers[i].wake_fd);
+}
+
+void net_drain(struct net *net, enum net_drain how)
+{
+    atomic_store_explicit(&net->drain, (uint8_t)how, memory_order_release);
+    all_wake(net);
+}
+
+enum net_drain net_draining(const struct net *net)
+{
+    return atomic_load_explicit(&net->drain, memory_order_relaxed);
+}
+
+enum net_late net_late_get(const struct net *net, int fd)
+{
+    return net->conns[fd].late;
+}
+
+void net_late_set(struct net *net, int fd, enum net_late late)
+{
+    net->conns[fd].late = (uint8_t)late;
+}
+
+void net_beat(struct net *net)
+{
+    atomic_fetch_add_explicit(&net->beat, 1, memory_order_release);
+    all_wake(net);
+}
+
+bool net_beats(const struct net *net)
+{
+    const uint32_t beat = atomic_load_explicit(&net->beat, memory_order_relaxed);
+    bool all = atomic_load_explicit(&net->listener_beat, memory_order_acquire) == beat;
+    for (unsigned i = 0; i < net->config.worker_count; i++)
+        all = all && atomic_load_explicit(&net->workers[i].beat, memory_order_acquire) == beat;
+    return all;
+}
+
 void net_worker_wake(struct net *net, unsigned worker)
 {
     net_wake(net->workers[worker].wake_fd);

@@ -297,6 +297,8 @@ static bool udp_check(struct opt_parse *parse)
 static void together_check(struct opt_parse *parse)
 {
     struct opts *opts = parse->opts;
+    if (opts->memory_limit_bytes == 0)
+        opts->memory_limit_bytes = opt_memory_auto(opt_machine_bytes(), opts->conn_limit);
     const uint64_t item_bytes_max = opts->memory_limit_bytes / 2;
     if (opts->max_item_bytes > item_bytes_max && !given(parse, 'I'))
         opts->max_item_bytes = item_bytes_max; /* -m 1 alone shall work */

@@ -30,6 +30,7 @@
 #define OPT_CTYPE_SIZE      uint64_t /* bytes; or with a suffix k, m, g */
 #define OPT_CTYPE_SIZE_KIB  uint64_t /* the text is in KiB, the field in bytes */
 #define OPT_CTYPE_SIZE_MIB  uint64_t
+#define OPT_CTYPE_MEMORY    uint64_t /* as SIZE_MIB; or "auto", see opt_machine_set() */
 #define OPT_CTYPE_REAL      double
 #define OPT_CTYPE_RATE      struct opt_rate /* N or N:BURST, per second; 0: off */
 #define OPT_CTYPE_RATE_SIZE struct opt_rate /* likewise; each may have a suffix k, m, g */
@@ -83,6 +84,13 @@ void opt_fini(struct opts *opts); /* also after a failed opt_init() or a refused
  * one, -h or -V; then check what concerns several options. */
 void opt_parse(struct opts *opts, int argc, char *const argv[], struct opt_result *ret_result);
 
+/* How much memory there is, for -m auto; without, that is refused. Once, before anything is parsed.
+ */
+void opt_machine_set(uint64_t machine_bytes);
+/* What -m auto stands for: three quarters of `machine_bytes` less what the server needs besides,
+ * with `conns` connections; at least a quarter. */
+uint64_t opt_memory_auto(uint64_t machine_bytes, uint32_t conns);
+
 /* Tell of every option on the command line that is accepted without having an effect. */
 void opt_inert_each(const struct opts *opts, void (*each)(const char *label));
 
@@ -91,6 +99,8 @@ void opt_inert_each(const struct opts *opts, void (*each)(const char *label));
 int opt_report(const struct opt_result *result);
 /* What -h prints; at most 80 columns. */
 void opt_print_help(FILE *file);
+/* The options for a manual page, in the language of scdoc(5). */
+void opt_print_manual(FILE *file);
 
 enum opt_protocol {
     OPT_PROTOCOL_DEFAULT,

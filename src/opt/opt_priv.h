@@ -25,6 +25,7 @@ enum opt_kind {
     OPT_KIND_SIZE,
     OPT_KIND_SIZE_KIB,
     OPT_KIND_SIZE_MIB,
+    OPT_KIND_MEMORY,
     OPT_KIND_REAL,
     OPT_KIND_RATE,
     OPT_KIND_RATE_SIZE,
@@ -66,6 +67,14 @@ bool opt_refuse(struct opt_parse *parse, int exit_code, const char *format, ...)
 enum { OPT_LABEL_BYTES = 64 };
 /* What a person calls the option: "-c, --conn-limit", "-D" or "-o idle_timeout". */
 void opt_label_format(char dst[OPT_LABEL_BYTES], const struct opt_row *row);
+
+/* The word that stands for the value in help and manual; NULL: it takes none. */
+const char *opt_value_word(const struct opt_row *row);
+/* Is there anything to tell below this heading? */
+bool opt_group_has_effect(const struct opt_row *group);
+
+/* What opt_machine_set() was told; 0: nothing. */
+uint64_t opt_machine_bytes(void);
 
 /* Does the option take a value (LEVEL: may it)? */
 bool opt_kind_has_value(enum opt_kind kind);

@@ -43,7 +43,9 @@ static bool refuse_value(struct opt_parse *parse, const struct opt_row *row, con
 /* What a bare number of this kind counts. */
 static uint64_t unit_of(enum opt_kind kind)
 {
-    return kind == OPT_KIND_SIZE_KIB ? 1024 : kind == OPT_KIND_SIZE_MIB ? 1024 * 1024 : 1;
+    return kind == OPT_KIND_SIZE_KIB                              ? 1024
+           : kind == OPT_KIND_SIZE_MIB || kind == OPT_KIND_MEMORY ? 1024 * 1024
+                                                                  : 1;
 }
 
 /* Take a suffix k, m or g off the end of `text` and return what it stands for. */
@@ -120,6 +122,7 @@ static void number_range_format(char dst[RANGE_BYTES], const struct opt_row *row
     const char *suffix = row->kind == OPT_KIND_SIZE       ? " bytes, or with k, m, g"
                          : row->kind == OPT_KIND_SIZE_KIB ? " (KiB)"
                          : row->kind == OPT_KIND_SIZE_MIB ? " (MiB)"
+                         : row->kind == OPT_KIND_MEMORY   ? " (MiB), or auto"
                                                           : "";
     if (row->min >= row->max)
         snprintf(dst, RANGE_BYTES, "%.15g (%s)", row->min, row->help);
@@ -145,6 +148,42 @@ static bool number_set(struct opt_parse *parse, const struct opt_row *row, const
     if ((value < row->min || value > row->max) && !is_default && !is_any_port)
         return refuse_value(parse, row, text, "is out of range", range);
     number_store(parse->opts, row, value);
+    return true;
+}
+
+static uint64_t known_bytes; /* of memory; written once, before any thread */
+
+void opt_machine_set(uint64_t bytes)
+{
+    known_bytes = bytes;
+}
+
+uint64_t opt_machine_bytes(void)
+{
+    return known_bytes;
+}
+
+uint64_t opt_memory_auto(uint64_t machine_bytes, uint32_t conns)
+{
+    /* Measured: without clients a server has 4 MiB more than -m, and 16 KiB for a connection that
+     * has sent half a request. The rest is for TLS, answers that wait, and buffers of the kernel,
+     * which count for the container as well. */
+    const uint64_t besides = (32ull << 20) + conns * (16ull << 10);
+    const uint64_t quarter = machine_bytes / 4, share = 3 * quarter;
+    const uint64_t bytes = share > besides + quarter ? share - besides : quarter;
+    return bytes < 1 << 20 ? 1 << 20 : bytes >> 20 << 20;
+}
+
+/* 0 until all options are known: opt_memory_auto(). */
+static bool memory_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
+{
+    if (strcmp(text, "auto") != 0)
+        return number_set(parse, row, text);
+    if (opt_machine_bytes() == 0)
+        return refuse_value(parse, row, text,
+                            "is not possible: how much memory there is, is unknown",
+                            "a number of MiB");
+    number_store(parse->opts, row, 0);
     return true;
 }
 
@@ -328,6 +367,8 @@ static bool value_set(struct opt_parse *parse, const struct opt_row *row, const 
     case OPT_KIND_SIZE_MIB:
     case OPT_KIND_REAL:
         return number_set(parse, row, text);
+    case OPT_KIND_MEMORY:
+        return memory_set(parse, row, text);
     case OPT_KIND_RATE:
     case OPT_KIND_RATE_SIZE:
         return rate_set(parse, row, text);
@@ -400,6 +441,7 @@ int opt_value_default(struct opts *opts, const struct opt_row *row)
     case OPT_KIND_SIZE:
     case OPT_KIND_SIZE_KIB:
     case OPT_KIND_SIZE_MIB:
+    case OPT_KIND_MEMORY:
     case OPT_KIND_REAL:
         if (!number_parse(row, row->dflt, &value))
             return -EINVAL;

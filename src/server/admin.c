@@ -13,6 +13,7 @@
 #include "gate/limit.h"
 #include "net/tls.h"
 #include "server/confine.h"
+#include "server/pass.h"
 #include "server/server.h"
 
 /* ── stats ────────────────────────────────────────────────────────────────────────────────── */
@@ -69,6 +70,10 @@ static void general_store(struct general *general, const struct server *server)
     value[STAT_RECLAIMED] = info.reclaimed;
     value[STAT_CRAWLER_RECLAIMED] = info.expired_background;
     value[STAT_CRAWLER_ITEMS_CHECKED] = info.scanned;
+    value[STAT_PREFIXES_PENDING] = info.prefixes_pending;
+    value[STAT_PREFIXES_MAX] = STORE_PREFIXES_MAX;
+    value[STAT_PREFIX_ITEMS] = info.prefix_deleted;
+    value[STAT_PREFIX_SWEEPS] = info.prefix_sweeps;
 }
 
 static void put_seconds(struct out *out, const struct timeval *time)
@@ -115,7 +120,8 @@ static void stats_settings(void *arg, struct out *out)
         .memory_limit_bytes = info.memory_bytes,
         .verbose = log_level_get(),
         .oldest_s = info.oldest_s,
-        .port = server->opts->port >= 0 ? server->opts->port : server->port,
+        .port = server->opts->port >= 0 && server->activation->count == 0 ? server->opts->port
+                                                                          : server->port,
         .udp_port = server->opts->udp_port >= 0 ? server->opts->udp_port : server->udp_port,
         .stats_detail = cmd_prefixes_on(&server->prefixes),
         .slab_automove = TUNED(server, automove),
@@ -164,6 +170,17 @@ static void stats_hotkeys(void *arg, struct out *out)
         hot_print(out, &list);
     else
         out->failed = true;
+}
+
+static void stats_prefixes(void *arg, struct out *out)
+{
+    struct server *server = arg;
+    struct general general = {0};
+    uint64_t sum[STAT_ID_COUNT];
+    general_store(&general, server);
+    stat_registry_sum(server->stats, sum);
+    const struct stat_provider provider = {.value = general_value, .arg = &general};
+    stat_print_prefixes(out, sum, &provider);
 }
 
 static void stats_sum(void *arg, uint64_t ret_sum[STAT_ID_COUNT])
@@ -293,6 +310,17 @@ static void shut_down(void *arg, bool graceful)
     server_stop(server, graceful);
 }
 
+/* Whoever has said it stays connected, and can take it back. */
+static bool drain(const struct cmd_ctx *ctx, bool on)
+{
+    const struct session_worker *worker = (const struct session_worker *)ctx; /* its first member */
+    if (!server_drain(ctx->server_arg, on))
+        return false;
+    if (on && ctx->conn != NULL)
+        pass_late_set(worker, ctx->conn);
+    return true;
+}
+
 #ifdef MATTE_TEST_BUILD
 static bool misbehave(void *arg, struct bytes what)
 {
@@ -317,14 +345,17 @@ const struct cmd_server_ops admin_ops = {
     .stats_limits = stats_limits,
     .stats_security = stats_security,
     .admin_used = server_admin_used,
+    .prefix_deleted = server_prefix_deleted,
     .stats_udp = stats_udp,
     .stats_latency = stats_latency,
     .stats_hotkeys = stats_hotkeys,
     .stats_clients = stats_clients,
+    .stats_prefixes = stats_prefixes,
     .stats_reset = stats_reset,
     .stats_sum = stats_sum,
     .memory_set = memory_set,
     .verbosity_set = verbosity_set,
     .shutdown = shut_down,
+    .drain = drain,
     .certs_refresh = certs_refresh,
 };

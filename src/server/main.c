@@ -14,6 +14,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "server/confine.h"
+#include "server/machine.h"
+#include "server/notify.h"
 #include "server/process.h"
 #include "server/server.h"
 
@@ -78,12 +80,12 @@ static void signals_forget(void)
 }
 
 /* Serve until told to stop. *ret_pidfile: the pid file is ours. Returns the exit code. */
-static int serve(struct server *server, const struct opts *opts, struct net_tls *tls,
-                 bool *ret_pidfile)
+static int serve(struct server *server, const struct opts *opts,
+                 const struct activation *activation, struct net_tls *tls, bool *ret_pidfile)
 {
     char error[SERVER_ERROR_BYTES];
     signals_catch();
-    const int init_rc = server_init(server, opts, tls, error);
+    const int init_rc = server_init(server, opts, activation, tls, error);
     if (init_rc != 0) {
         log_line(LOG_ERROR, "%s", error);
         return init_rc == -EKEYREJECTED ? PROCESS_BAD_VALUE
@@ -104,6 +106,7 @@ static int serve(struct server *server, const struct opts *opts, struct net_tls 
     if (code != 0)
         return code;
     process_ready();
+    server_ready(server);
     const int early = atomic_load(&stop_signal);
     if (early != 0) /* not served at all: server_fini() keeps what was kept */
         server_stop(server, early == SIGUSR1);
@@ -145,6 +148,7 @@ static int settle(const struct opts *opts)
                  "warning: %u worker threads; more than the machine has processors only "
                  "make it slower",
                  opts->threads);
+    machine_check(opts);
     int code = opts->coredumps ? process_cores_allow() : 0;
     if (code == 0 && opts->large_pages)
         code = process_large_pages_check();
@@ -171,14 +175,20 @@ static int settle(const struct opts *opts)
 static int run(const struct opts *opts)
 {
     opt_inert_each(opts, inert_tell);
-    if (opts->unix_socket == NULL && opts->port == 0 && opts->udp_port == 0) {
+    struct activation activation;
+    char error[SERVER_ERROR_BYTES];
+    if (activation_take(&activation, error) != 0) {
+        log_line(LOG_ERROR, "%s", error);
+        return PROCESS_OS;
+    }
+    if (activation.count == 0 && opts->unix_socket == NULL && opts->port == 0 &&
+        opts->udp_port == 0) {
         log_line(LOG_ERROR, "nothing to listen on: -p 0 needs -s or -U");
         return PROCESS_USAGE;
     }
     clock_init();
     if (opts->latency_stats)
         clock_ticks_init();
-    char error[SERVER_ERROR_BYTES];
     struct net_tls *tls;
     if (server_tls_load(opts, &tls, error) != 0) {
         log_line(LOG_ERROR, "%s", error);
@@ -191,7 +201,7 @@ static int run(const struct opts *opts)
     }
     struct server server;
     bool pidfile = false;
-    code = serve(&server, opts, tls, &pidfile);
+    code = serve(&server, opts, &activation, tls, &pidfile);
     signals_forget();
     server_fini(&server);
     /* Last: whoever waits for the pid file to go may start another server on the memory file. */
@@ -204,6 +214,7 @@ int main(int argc, char **argv)
 {
     struct opts opts;
     struct opt_result result;
+    opt_machine_set(machine_memory_bytes());
     if (opt_init(&opts) != 0) {
         log_line(LOG_ERROR, "out of memory");
         return PROCESS_OS;

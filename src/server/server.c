@@ -135,7 +135,7 @@ static int workers_init(struct server *server)
     return 0;
 }
 
-static enum net_tls_mode tls_mode(const struct server *server, enum opt_listen_tls tls)
+enum net_tls_mode server_tls_mode(const struct server *server, enum opt_listen_tls tls)
 {
     switch (tls) {
     case OPT_LISTEN_DEFAULT:
@@ -159,9 +159,17 @@ static struct net_address address_of(const struct server *server, const struct o
         .host = strcmp(host->host, "*") == 0 ? NULL : host->host,
         .port = wanted < 0 ? 0 : wanted,
         .tag = (uint8_t)host->protocol,
-        .tls = datagrams ? NET_TLS_OFF : tls_mode(server, host->tls),
+        .tls = datagrams ? NET_TLS_OFF : server_tls_mode(server, host->tls),
         .datagrams = datagrams,
     };
+}
+
+/* Are the addresses of -l served so? By streams not when sockets of these were handed over. */
+static bool is_served(const struct server *server, bool datagrams)
+{
+    if (datagrams)
+        return server->opts->udp_port != 0;
+    return server->opts->port != 0 && server->activation->count == 0;
 }
 
 /* Turn the text of -l into addresses, those of TCP first. Returns how many, or -errno. */
@@ -186,7 +194,7 @@ static int addresses_init(struct server *server)
         }
     size_t address_count = 0;
     for (int datagrams = 0; datagrams < 2; datagrams++)
-        for (size_t i = 0; i < count && (datagrams ? opts->udp_port : opts->port) != 0; i++)
+        for (size_t i = 0; i < count && is_served(server, datagrams != 0); i++)
             server->addresses[address_count++] =
                 address_of(server, &server->hosts[i], datagrams != 0);
     return (int)address_count;
@@ -236,7 +244,9 @@ static int net_init(struct server *server, char *error)
         .ops = &worker_ops,
         .addresses = server->addresses,
         .address_count = (size_t)address_count,
-        .unix_path = opts->unix_socket,
+        .handed = server->handed,
+        .handed_count = server->activation->count,
+        .unix_path = server->activation->count == 0 ? opts->unix_socket : NULL,
         .unix_mask = opts->unix_mask,
         .tls = server->tls,
         .workers = server->net_workers,
@@ -252,6 +262,7 @@ static int net_init(struct server *server, char *error)
         .mark = opts->sock_cookie_id,
         .idle_timeout_s = opts->idle_timeout_s,
         .in_bytes_max = opts->read_buf_limit_bytes / opts->threads,
+        .drain_s = opts->drain_time_s,
         .poked = poked,
         .arrive = server_arrive,
         .tick = tick,
@@ -269,11 +280,12 @@ static int net_init(struct server *server, char *error)
     return rc;
 }
 
-int server_init(struct server *server, const struct opts *opts, struct net_tls *tls,
-                char *ret_error)
+int server_init(struct server *server, const struct opts *opts, const struct activation *activation,
+                struct net_tls *tls, char *ret_error)
 {
-    *server = (struct server){.opts = opts, .tls = tls};
+    *server = (struct server){.opts = opts, .activation = activation, .tls = tls};
     ret_error[0] = '\0';
+    notify_open(&server->notify);
     cmd_tuning_init(&server->tuning, opts);
     int rc = server_events_init(server, ret_error);
     if (rc == 0)
@@ -294,6 +306,8 @@ int server_init(struct server *server, const struct opts *opts, struct net_tls *
         rc = udp_new(opts, &server->udp, ret_error);
     if (rc == 0)
         rc = workers_init(server);
+    if (rc == 0)
+        rc = server_handed_init(server, ret_error);
     if (rc == 0)
         rc = net_init(server, ret_error);
     if (rc != 0 && ret_error[0] == '\0')
@@ -316,17 +330,12 @@ int server_run(struct server *server)
         rc = logger_start(server->logger);
     if (rc == 0)
         rc = events_start(server->events);
+    if (rc == 0)
+        rc = watchdog_start(&server->watchdog, server->net, &server->notify, server->opts);
     if (rc != 0)
         return rc;
     server->served = true;
     return net_run(server->net);
-}
-
-void server_stop(struct server *server, bool graceful)
-{
-    if (graceful)
-        atomic_store_explicit(&server->graceful, true, memory_order_relaxed);
-    net_stop(server->net);
 }
 
 /* A security event: a part was read again, or could not be. */
@@ -340,6 +349,7 @@ static void reload_note(const struct server *server, bool done, const char *part
 void server_reload(struct server *server)
 {
     log_line(LOG_INFO, "reloading");
+    server_reload_begin(server);
     events_reopen(server->events);
     char gate_error[GATE_ERROR_BYTES];
     const bool rules = gate_reload(server->gate, gate_error) == 0;
@@ -361,10 +371,12 @@ void server_reload(struct server *server)
         char error[NET_TLS_ERROR_BYTES];
         reload_note(server, server_tls_refresh(server, error), "tls certificates");
     }
+    server_reload_end(server);
 }
 
 void server_fini(struct server *server)
 {
+    watchdog_stop(&server->watchdog);
     logger_stop(server->logger);
     net_free(server->net); /* joins the workers: we are alone but for the housekeeper */
     net_tls_free(server->tls);
@@ -376,6 +388,7 @@ void server_fini(struct server *server)
     free(server->net_workers);
     free(server->addresses);
     free(server->hosts);
+    free(server->handed);
     cmd_prefixes_fini(&server->prefixes);
     hot_set_free(server->hot);
     udp_free(server->udp);
@@ -388,4 +401,5 @@ void server_fini(struct server *server)
 #endif
     store_free(server->store);
     logger_free(server->logger);
+    notify_close(&server->notify); /* last: the manager counts how long the end takes */
 }

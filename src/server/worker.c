@@ -47,6 +47,7 @@ static void worker_sleep(void *arg)
 }
 
 const struct net_ops worker_ops = {
+    .ahead = session_ahead,
     .run = trace_run,
     .space = transfer_space,
     .filled = transfer_filled,

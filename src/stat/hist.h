@@ -141,6 +141,25 @@ static ALWAYS_INLINE void stat_timing_count(struct stat_timing *timing, enum sta
     timing->requests[class]++;
 }
 
+/* What has been executed will be sent after others: keep it in `requests` until then... */
+static ALWAYS_INLINE void stat_timing_put_off(struct stat_timing *timing,
+                                              uint32_t requests[STAT_CLASS_COUNT])
+{
+    for (unsigned i = 0; i < STAT_CLASS_COUNT; i++) {
+        requests[i] = timing->requests[i];
+        timing->requests[i] = 0;
+    }
+}
+
+/* ...and now it is its turn; it was read back then. */
+static ALWAYS_INLINE void stat_timing_take_up(struct stat_timing *timing, uint64_t read_ticks,
+                                              const uint32_t requests[STAT_CLASS_COUNT])
+{
+    timing->read_ticks = read_ticks;
+    for (unsigned i = 0; i < STAT_CLASS_COUNT; i++)
+        timing->requests[i] = requests[i];
+}
+
 /* Their answers have been sent, or there are none, or the socket takes no more: what then passes is
  * the client's time. */
 static ALWAYS_INLINE void stat_timing_sent(struct stat_timing *timing)

@@ -13,6 +13,7 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/attr.h"
 #include "base/out.h"
@@ -92,6 +93,9 @@ void stat_print_udp(struct out *out, const uint64_t sum[STAT_ID_COUNT]);
 
 /* Append the rows of `stats latency`, likewise. */
 void stat_print_hists(struct out *out, const struct stat_hist_sum sum[STAT_HIST_COUNT]);
+/* Append the rows of `stats prefixes`, likewise. */
+void stat_print_prefixes(struct out *out, const uint64_t sum[STAT_ID_COUNT],
+                         const struct stat_provider *provider);
 
 /* What `stats settings` shows and the options do not tell, or that has changed since the start. */
 struct stat_settings {
@@ -118,3 +122,5 @@ void stat_print_settings(struct out *out, const struct opts *opts,
 
 /* The row's name in `stats`. */
 const char *stat_name(enum stat_id id);
+/* The rows of the general `stats` for a manual page, in the language of scdoc(5). */
+void stat_print_manual(FILE *file);

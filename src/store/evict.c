@@ -86,7 +86,8 @@ static void count_end(struct store_thread *thread, const struct item *item, uint
     const uint16_t use = item_use(item);
     const bool fetched = (use & USE_FETCHED) != 0;
     if (why == STORE_FLUSHED) {
-        count_add(thread, COUNT_FLUSHED, 1);
+        count_add(thread, loc_flushed(thread->store, loc) ? COUNT_FLUSHED : COUNT_PREFIX_DELETED,
+                  1);
     } else if (why == STORE_EXPIRED) {
         count_add(thread, COUNT_RECLAIMED, 1);
         count_add(thread, COUNT_EXPIRED_UNFETCHED, !fetched);
@@ -393,7 +394,8 @@ static void flush_finish(struct store *store)
     store->flush_grace = 0;
     spin_lock(&store->flush_lock);
     if (atomic_load_explicit(&store->flush_seq, memory_order_relaxed) == store->flush_sweeping)
-        atomic_store_explicit(&store->flush_pending, false, memory_order_relaxed);
+        atomic_fetch_and_explicit(&store->hide_pending, ~(uint32_t)HIDE_FLUSH,
+                                  memory_order_relaxed);
     spin_unlock(&store->flush_lock);
 }
 
@@ -401,7 +403,7 @@ static void flush_finish(struct store *store)
 static bool sweep_flushed(struct store_thread *thread)
 {
     struct store *store = thread->store;
-    if (!atomic_load_explicit(&store->flush_pending, memory_order_relaxed))
+    if ((hide_pending(store) & HIDE_FLUSH) == 0)
         return false;
     const uint64_t seq = atomic_load_explicit(&store->flush_seq, memory_order_relaxed);
     if (seq != store->flush_sweeping || store->flush_cursor == 0) {
@@ -693,7 +695,8 @@ void store_maintain(struct store_thread *thread)
     maintain(thread);
     for (unsigned i = 0; i < CRAWL_STEPS_MAX; i++) {
         spin_lock(&store->maint_lock);
-        const bool more = crawl_step(thread);
+        bool more = barriers_step(thread);
+        more = crawl_step(thread) || more;
         spin_unlock(&store->maint_lock);
         store_thread_quiesce(thread, thread->now_s);
         if (!more)

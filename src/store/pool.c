@@ -423,6 +423,9 @@ int pool_new(const struct store_config *config, int fd, struct store **ret_store
     int rc = sizes_set(store, config);
     if (rc != 0)
         goto fail;
+    rc = barriers_new(store);
+    if (rc != 0)
+        goto fail;
     atomic_init(&store->segment_limit, (uint32_t)(config->memory_bytes / store->segment_bytes));
     uint64_t reserve = config->memory_bytes * RESERVE_FACTOR;
     if (reserve < RESERVE_BYTES_MIN)
@@ -451,6 +454,7 @@ int pool_new(const struct store_config *config, int fd, struct store **ret_store
     *ret_store = store;
     return 0;
 fail:
+    barriers_free(store);
     free(store);
     return rc;
 }
@@ -501,6 +505,7 @@ void store_free(struct store *store)
     munmap(store->map, store->map_bytes);
     if (store->file_fd >= 0)
         close(store->file_fd);
+    barriers_free(store);
     free(store);
 }
 

@@ -63,8 +63,8 @@
  *      pieces of a thread that sleeps are taken back for it, while its word says STOLEN.
  *
  *  (5) Locks, outer to inner: maintenance > split > bucket (old, then new) > lines > threads; and
- *      group > queue. pool is a leaf. Nobody waits for memory with a lock held but maintenance, and
- *      who holds that allocates from the reserve without waiting.
+ *      group > queue. pool and barriers are leaves. Nobody waits for memory with a lock held but
+ *      maintenance, and who holds that allocates from the reserve without waiting.
  *
  *  (6) flush_all notes the highest segment number given out; items in segments up to it are misses.
  *      It then closes the open segments, and every thread drops its pieces before it allocates
@@ -74,12 +74,39 @@
  *      the flush. Whoever writes an old record again takes the room for the copy first and asks
  *      whether the record is flushed afterwards: a copy never outlives a flush.
  *
+ *
  *  (7) CAS unique = the record's birthplace (segment number, offset): unique for ever, as segment
  *      numbers are never reused. Once somebody has looked at it (cas-seen, set under the bucket
  *      lock), a copy carries it as a field. Ids of one key only grow, because meta I compares them:
  *      where a place would give a lower id than the old one, the record gets a field, too, with an
  *      id of a segment number that no segment has: a thread draws such a number for its own use,
  *      and counts. (The old id and 1 would not do: that is where another record may be born.)
+ *
+ *  (8) Deletion of a key prefix (barrier.c). A barrier is a prefix and a stamp, a number that only
+ *      grows. An item is hidden by a barrier if its key begins so and its own stamp is lower; most
+ *      items have none, which counts as 0. While a barrier is pending, what is written to a key
+ *      below its prefix gets the barrier's stamp as a field. So a deletion costs one entry in a
+ *      table: no segment is closed for it, and it does not matter which of them are open, who has
+ *      pieces of them, or where a copy comes to lie, for copies keep the stamp (or have none).
+ *      - Order. What happens to one key is ordered by its bucket's lock. A writer reads the
+ *        newest stamp of the key's barriers under it (mutation_lock), and only then looks whether
+ *        what it found is hidden: a barrier between the two hides the old item and the new one
+ *        alike, so the write came before it. What keeps (a part of) the old content keeps the
+ *        old stamp: a copy is hidden by exactly the barriers that hide the original. A client that
+ *        has heard DELETED makes its later requests in threads that see the barrier, as in (6).
+ *      - The sweep. The housekeeping thread walks the index by scan.c's cursor and takes out what
+ *        is hidden. It has the stamp up to which it sweeps from under the barriers' lock, so it
+ *        sees these barriers; whoever locks a bucket after it sees them as well (the lock's release
+ *        and acquire), and writes nothing there that they hide. A split hands that on, since it
+ *        holds the old bucket's lock while it fills the new one. So behind the cursor there is
+ *        nothing that they hide, and when it has come to the end, nothing anywhere.
+ *      - The end. As with a flush, a reader may have loaded a slot before it was cleared and be
+ *        about to ask: the barriers leave the table one grace period (2) after the walk. Readers
+ *        follow its chains without a lock: an entry is immutable but for its stamp, which is
+ *        raised when the same prefix is deleted again, it is linked by a release store, and used
+ *        again only one more grace period after it has been unlinked.
+ *      - A stamp may outlive its barrier in the record. It does no harm, for later barriers have
+ *        higher ones.
  *
  * WARM RESTART (file.c, snapshot.c, restore.c)
  *
@@ -101,6 +128,7 @@
  *   - Segment numbers, places and the hash seed stay, hence CAS uniques read the same. Cache time
  *     goes on from the stop plus the time asleep by the wall clock (not less than 0), hence no
  *     exptime has to be rewritten.
+ *   - Barriers that are pending are in FILE.meta, and pending again before the walk begins.
  *   All data segments count as resident from the start, as the file is allocated in advance (a full
  *   disk would be a SIGBUS later). The index gets the pages of free ones, which leave the file.
  *   So the limit is fixed: store_memory_set() refuses.
@@ -229,6 +257,7 @@ enum counter {
     COUNT_EXPIRED_UNFETCHED,
     COUNT_RECLAIMED,
     COUNT_FLUSHED,
+    COUNT_PREFIX_DELETED,
     COUNT_SEGMENTS_EVICTED,
     COUNT_SEGMENTS_COMPACTED,
     COUNT_SEGMENTS_EXPIRED,
@@ -238,6 +267,9 @@ enum counter {
     COUNT_SCANNED,
     COUNT_ID_COUNT
 };
+
+/* Bits of store.hide_pending. */
+enum { HIDE_FLUSH = 1, HIDE_PREFIX = 2 };
 
 enum crawl_state { CRAWL_IDLE, CRAWL_CLAIMED, CRAWL_RUNNING };
 
@@ -289,8 +321,10 @@ struct store {
     /* grows with the table: one line for itself */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t bucket_count;
 
-    /* flush_all; read on each lookup as one flag, see (6) */
-    _Alignas(CACHE_LINE_BYTES) _Atomic bool flush_pending;
+    /* is anything hidden? Read on each lookup as one word, see (6) and (8) */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t hide_pending; /* HIDE_... */
+    struct barriers *barriers;
+    /* flush_all */
     _Atomic uint64_t flush_seq;  /* items in segments up to this are hidden */
     _Atomic uint64_t flush_gen;  /* odd while a flush takes its bound; threads drop their pieces
                                    when it moves */
@@ -418,13 +452,18 @@ static inline uint32_t segments_touched(const struct store *store)
     return atomic_load_explicit(&store->fresh_next, memory_order_relaxed);
 }
 
-/* Is what lies in this segment hidden by a flush? Relaxed: see (6). */
+/* What is pending (HIDE_...): 0 almost always. Relaxed: see (6) and (8). */
+static inline uint32_t hide_pending(const struct store *store)
+{
+    return atomic_load_explicit(&store->hide_pending, memory_order_relaxed);
+}
+
+/* Is what lies in this segment hidden by a flush that is pending? */
 static inline bool loc_flushed(const struct store *store, uint64_t loc)
 {
-    if (LIKELY(!atomic_load_explicit(&store->flush_pending, memory_order_relaxed)))
-        return false;
-    return atomic_load_explicit(&loc_seg(store, loc)->seqno, memory_order_relaxed) <=
-           atomic_load_explicit(&store->flush_seq, memory_order_relaxed);
+    return (hide_pending(store) & HIDE_FLUSH) != 0 &&
+           atomic_load_explicit(&loc_seg(store, loc)->seqno, memory_order_relaxed) <=
+               atomic_load_explicit(&store->flush_seq, memory_order_relaxed);
 }
 
 static inline bool item_expired(const struct item *item, uint32_t now_s)
@@ -433,11 +472,14 @@ static inline bool item_expired(const struct item *item, uint32_t now_s)
     return UNLIKELY(exp_s != 0) && exp_s <= now_s;
 }
 
+/* While something is pending: is this item hidden, by a flush or a barrier? */
+COLD bool item_hidden(const struct store *store, const struct item *item, uint64_t loc);
+
 /* OK, EXPIRED or FLUSHED. */
 static inline enum store_rc item_alive(const struct store_thread *thread, const struct item *item,
                                        uint64_t loc)
 {
-    if (UNLIKELY(loc_flushed(thread->store, loc)))
+    if (UNLIKELY(hide_pending(thread->store) != 0) && item_hidden(thread->store, item, loc))
         return STORE_FLUSHED;
     return item_expired(item, thread->now_s) ? STORE_EXPIRED : STORE_OK;
 }
@@ -660,8 +702,39 @@ void item_end(struct store_thread *thread, struct locked *at, uint64_t hash, enu
 bool reclaim(struct store_thread *thread);
 void maint_tick(struct store_thread *thread);
 
+/* ── barrier.c ────────────────────────────────────────────────────────────────────────────── */
+
+MUST_USE int barriers_new(struct store *store); /* 0 or -ENOMEM */
+void barriers_free(struct store *store);
+/* The newest stamp of all barriers of the key, without a look at hide_pending; 0: none. */
+COLD uint64_t barriers_stamp(const struct store *store, struct bytes key);
+
+/* The stamp that a new record of this key has to have. Its bucket is locked, or it is a guess. */
+static inline uint64_t barriers_stamp_for(const struct store *store, struct bytes key)
+{
+    if (LIKELY((hide_pending(store) & HIDE_PREFIX) == 0))
+        return 0;
+    return barriers_stamp(store, key);
+}
+
+/* A barrier of that stamp as saved; stamps go on above `stamp`. False: there is no room. */
+MUST_USE bool barrier_restore(struct store *store, struct bytes prefix, uint64_t stamp);
+/* The highest stamp given out. */
+uint64_t barriers_stamp_last(struct store *store);
+void barriers_stamp_last_set(struct store *store, uint64_t stamp);
+/* Call `each` for every barrier that is pending. Nobody else uses the store. */
+typedef void barrier_each_fn(void *arg, struct bytes prefix, uint64_t stamp);
+void barriers_each(const struct store *store, barrier_each_fn *each, void *arg);
+void barriers_info(const struct store *store, struct store_info *info);
+/* A few hundred items more of the sweep behind deleted prefixes; maint_lock held. Returns whether
+ * to go on at once. */
+bool barriers_step(struct store_thread *thread);
+
 /* ── scan.c ───────────────────────────────────────────────────────────────────────────────── */
 
 /* A few hundred items more of the crawl that was asked for; maint_lock held. Returns whether there
  * is more to do. */
 bool crawl_step(struct store_thread *thread);
+/* Take what is dead out of the bucket at the cursor, and move on. Returns how many entries were
+ * looked at. */
+uint64_t scan_purge(struct store_thread *thread, struct store_scan *scan);

@@ -463,6 +463,8 @@ static void verbs(void **state)
         {"touch k 0\r\n", GATE_RR_REASON_WRITE, 0},
         {"delete k\r\n", GATE_RR_REASON_WRITE, 0},
         {"md k\r\n", GATE_RR_REASON_WRITE, 0},
+        {"delete_prefix k\r\n", GATE_RR_REASON_WRITE, 0},
+        {"mdp k\r\n", GATE_RR_REASON_WRITE, 0},
         {"ma k\r\n", GATE_RR_REASON_WRITE, 0},
         {"incr k 1\r\n", GATE_RR_REASON_WRITE, 0},
         {"decr k 1\r\n", GATE_RR_REASON_WRITE, 0},

@@ -78,12 +78,12 @@ static void signals_forget(void)
 }
 
 /* Serve until told to stop. *ret_pidfile: the pid file is ours. Returns the exit code. */
-static int serve(struct server *server, const struct opts *opts, struct net_tls *tls,
+static int serve(struct server *server, const struct opts *opts, const struct server_certs *certs,
                  bool *ret_pidfile)
 {
     char error[SERVER_ERROR_BYTES];
     signals_catch();
-    const int init_rc = server_init(server, opts, tls, error);
+    const int init_rc = server_init(server, opts, certs, error);
     if (init_rc != 0) {
         log_line(LOG_ERROR, "%s", error);
         return init_rc == -EKEYREJECTED ? PROCESS_BAD_VALUE
@@ -153,9 +153,10 @@ static int settle(const struct opts *opts)
         code = PROCESS_OS;
     }
     /* Connections, per worker two fds, the listener's, standard ones, files: rounded up. */
+    const unsigned admin_fds = opts->admin != NULL ? WEB_CONNS_MAX + WEB_LISTENERS_MAX + 2 : 0;
     if (code == 0)
-        code =
-            process_fds_raise(opts->conn_limit + (2ull + udp_sockets(opts)) * opts->threads + 64);
+        code = process_fds_raise(opts->conn_limit + (2ull + udp_sockets(opts)) * opts->threads +
+                                 admin_fds + 64);
     if (code == 0 && opts->lock_memory)
         process_memory_lock_allow();
     if (code == 0)
@@ -179,19 +180,22 @@ static int run(const struct opts *opts)
     if (opts->latency_stats)
         clock_ticks_init();
     char error[SERVER_ERROR_BYTES];
-    struct net_tls *tls;
-    if (server_tls_load(opts, &tls, error) != 0) {
+    struct server_certs certs = {0};
+    if (server_tls_load(opts, &certs.clients, error) != 0 ||
+        server_web_tls_load(opts, &certs.admin, error) != 0) {
         log_line(LOG_ERROR, "%s", error);
+        net_tls_free(certs.clients);
         return PROCESS_USAGE;
     }
     int code = settle(opts);
     if (code != 0) {
-        net_tls_free(tls);
+        net_tls_free(certs.clients);
+        net_tls_free(certs.admin);
         return code;
     }
     struct server server;
     bool pidfile = false;
-    code = serve(&server, opts, tls, &pidfile);
+    code = serve(&server, opts, &certs, &pidfile);
     signals_forget();
     server_fini(&server);
     /* Last: whoever waits for the pid file to go may start another server on the memory file. */

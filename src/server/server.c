@@ -82,7 +82,7 @@ static int gate_init(struct server *server, char *error)
 static int limits_init(struct server *server, char *error)
 {
     const unsigned workers = server->opts->threads;
-    const int rc = gate_limits_new(server->opts, workers + 1, &server->limits, error);
+    const int rc = gate_limits_new(server->opts, workers + 2, &server->limits, error);
     if (rc == 0)
         server->listener_limiter =
             gate_limiter_of(server->limits, workers, server->listener_events);
@@ -269,10 +269,11 @@ static int net_init(struct server *server, char *error)
     return rc;
 }
 
-int server_init(struct server *server, const struct opts *opts, struct net_tls *tls,
+int server_init(struct server *server, const struct opts *opts, const struct server_certs *certs,
                 char *ret_error)
 {
-    *server = (struct server){.opts = opts, .tls = tls};
+    *server = (struct server){
+        .opts = opts, .tls = certs->clients, .web_tls = certs->admin, .statm_fd = -1};
     ret_error[0] = '\0';
     cmd_tuning_init(&server->tuning, opts);
     int rc = server_events_init(server, ret_error);
@@ -296,6 +297,8 @@ int server_init(struct server *server, const struct opts *opts, struct net_tls *
         rc = workers_init(server);
     if (rc == 0)
         rc = net_init(server, ret_error);
+    if (rc == 0)
+        rc = server_web_init(server, ret_error);
     if (rc != 0 && ret_error[0] == '\0')
         (void)snprintf(ret_error, SERVER_ERROR_BYTES, "cannot start: %s", strerror(-rc));
     return rc;
@@ -316,6 +319,8 @@ int server_run(struct server *server)
         rc = logger_start(server->logger);
     if (rc == 0)
         rc = events_start(server->events);
+    if (rc == 0)
+        rc = server_web_start(server);
     if (rc != 0)
         return rc;
     server->served = true;
@@ -361,11 +366,18 @@ void server_reload(struct server *server)
         char error[NET_TLS_ERROR_BYTES];
         reload_note(server, server_tls_refresh(server, error), "tls certificates");
     }
+    bool done;
+    if (server_web_reload(server, &done))
+        reload_note(server, done, "admin listener");
 }
 
 void server_fini(struct server *server)
 {
     logger_stop(server->logger);
+    web_free(server->web); /* asks all of the others */
+    if (server->statm_fd >= 0)
+        close(server->statm_fd);
+    net_tls_free(server->web_tls);
     net_free(server->net); /* joins the workers: we are alone but for the housekeeper */
     net_tls_free(server->tls);
     housekeeper_stop(&server->keeper);

@@ -13,6 +13,7 @@
 #include "server/udp.h"
 #include "server/worker.h"
 #include "stat/stat.h"
+#include "web/web.h"
 
 struct server {
     const struct opts *opts;
@@ -35,6 +36,11 @@ struct server {
     struct opt_listen *hosts; /* backs the addresses' names */
     struct net_tls *tls;      /* NULL without -Z */
     struct udp *udp;          /* NULL without -U */
+    struct web *web;          /* NULL without -o admin */
+    int statm_fd;             /* where the kernel tells our memory; -1 without -o admin */
+    struct net_tls *web_tls;  /* NULL without -o admin_tls_cert */
+    struct event_source *web_events;
+    struct gate_limiter *web_limiter;
     struct net *net;
     int32_t port;         /* the first of TCP that is really listened on; 0: none */
     int32_t udp_port;     /* likewise of UDP */
@@ -46,12 +52,18 @@ struct server {
 
 enum { SERVER_ERROR_BYTES = 512 };
 
+/* Certificates, which are read before the sockets are opened. */
+struct server_certs {
+    struct net_tls *clients; /* NULL without -Z */
+    struct net_tls *admin;   /* NULL without -o admin_tls_cert */
+};
+
 /* Build everything and open the sockets. Returns 0 or -errno with a line in
  * ret_error[SERVER_ERROR_BYTES]; -EKEYREJECTED: the credentials, the access list or the sinks of
- * events cannot be used. Owns: server_free(), also after a failure; `tls` (NULL without -Z), too.
+ * events cannot be used. Owns: server_free(), also after a failure; what is in `certs`, too.
  */
-MUST_USE int server_init(struct server *server, const struct opts *opts, struct net_tls *tls,
-                         char *ret_error);
+MUST_USE int server_init(struct server *server, const struct opts *opts,
+                         const struct server_certs *certs, char *ret_error);
 /* Serve until server_stop(). Returns 0 or -errno. */
 MUST_USE int server_run(struct server *server);
 /* End server_run(); from any thread and from a signal handler. `graceful`: keep the memory file. */
@@ -89,6 +101,21 @@ bool server_is_certified(const struct opts *opts, const struct net_listener_info
 
 /* glance.c: tell what is reachable, from where, by whom. */
 void server_glance(const struct server *server);
+
+/* Append rows for the admin page: address, how, where, who, what, with tabs between them. */
+void server_glance_rows(const struct server *server, struct out *out);
+
+/* web.c: the admin listener; nothing without -o admin. As server_tls_load(), which root does; the
+ * rest as server_init() and server_run(). */
+MUST_USE int server_web_tls_load(const struct opts *opts, struct net_tls **ret_tls,
+                                 char *ret_error);
+MUST_USE int server_web_init(struct server *server, char *ret_error);
+MUST_USE int server_web_start(struct server *server);
+/* Read its tokens and certificates again. Returns false when there are none to read. */
+bool server_web_reload(struct server *server, bool *ret_done);
+
+/* admin.c: all figures of this moment. Any thread. */
+void server_facts(struct server *server, struct web_facts *ret_facts);
 
 /* watch.c: the log that clients may watch. */
 MUST_USE int watch_init(struct server *server); /* 0 or -errno */

@@ -146,6 +146,7 @@ void server_facts(struct server *server, struct web_facts *ret_facts)
     stat_registry_sum(server->stats, ret_facts->stat);
     for (enum stat_id id = 0; id < STAT_ID_COUNT; id++)
         ret_facts->stat[id] += general.value[id]; /* a row is in one of the two */
+    stat_registry_hists(server->stats, ret_facts->hist);
     events_sum(server->events, ret_facts->event);
     while (ret_facts->sink_count < WEB_SINKS_MAX &&
            events_sink_get(server->events, ret_facts->sink_count,

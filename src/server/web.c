@@ -33,6 +33,7 @@ static void group(void *arg, enum web_group group, struct out *out)
         [WEB_GROUP_GENERAL] = admin_ops.stats_general,
         [WEB_GROUP_SETTINGS] = admin_ops.stats_settings,
         [WEB_GROUP_SECURITY] = admin_ops.stats_security,
+        [WEB_GROUP_LATENCY] = admin_ops.stats_latency,
         [WEB_GROUP_LIMITS] = admin_ops.stats_limits,
         [WEB_GROUP_ACCESS] = admin_ops.stats_access,
         [WEB_GROUP_UDP] = admin_ops.stats_udp,

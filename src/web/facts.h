@@ -17,6 +17,7 @@ struct web_facts {
     uint64_t user_us, system_us; /* processor time */
     uint64_t resident_bytes;     /* memory of the process */
     struct store_info store;
+    struct stat_hist_sum hist[STAT_HIST_COUNT];
     struct events_sink_info sinks[WEB_SINKS_MAX];
     size_t sink_count;
     bool lru_crawler; /* its switch */

@@ -4,13 +4,14 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum field_kind { RATE, GAUGE };
+enum field_kind { RATE, GAUGE, QUANTILE };
 
 static const struct {
     const char *name;
     enum field_kind kind;
 } fields[] = {
-#define FIELD(name, kind, value) {name, kind},
+#define FIELD(name, kind, value)          {name, kind},
+#define QUANTILE(name, first, last, part) {name, QUANTILE},
 #include "tbl/history.def"
 };
 
@@ -31,7 +32,37 @@ static const struct {
 static void values_of(const struct web_facts *f, double ret_values[FIELDS])
 {
     size_t count = 0;
-#define FIELD(name, kind, value) ret_values[count++] = (double)(value);
+#define FIELD(name, kind, value)          ret_values[count++] = (double)(value);
+#define QUANTILE(name, first, last, part) ret_values[count++] = 0; /* see quantiles_fill() */
+#include "tbl/history.def"
+}
+
+/* The value that `part` lies below, of what the histograms first..last have got since then. */
+static double quantile(const struct web_facts *before, const struct web_facts *facts,
+                       enum stat_hist_id first, enum stat_hist_id last, double part)
+{
+    struct stat_hist_sum sum = {0};
+    for (enum stat_hist_id id = first; id <= last; id++) {
+        const struct stat_hist_sum *old = &before->hist[id], *new = &facts->hist[id];
+        const bool reset = new->count < old->count;
+        for (size_t i = 0; i < STAT_HIST_BUCKETS; i++) {
+            const uint64_t grown = new->bucket[i] - (reset ? 0 : old->bucket[i]);
+            sum.bucket[i] += grown;
+            sum.count += grown;
+        }
+        sum.max = new->max > sum.max ? new->max : sum.max;
+    }
+    return sum.count > 0 ? stat_hist_quantile(&sum, part) : NAN;
+}
+
+static void quantiles_fill(struct history_sample *sample, const struct web_facts *before,
+                           const struct web_facts *facts)
+{
+    size_t count = 0;
+#define FIELD(name, kind, value) count++;
+#define QUANTILE(name, first, last, part)                                                          \
+    sample->value[count++] =                                                                       \
+        (float)quantile(before, facts, STAT_HIST_##first, STAT_HIST_##last, part);
 #include "tbl/history.def"
 }
 
@@ -50,6 +81,7 @@ static void sample_fill(struct history_sample *sample, const struct web_facts *b
     for (size_t i = 0; i < FIELDS; i++)
         sample->value[i] =
             (float)(fields[i].kind == RATE ? growth(old[i], new[i]) / seconds : new[i]);
+    quantiles_fill(sample, before, facts);
     for (size_t i = 0; i < EVENT_TYPE_COUNT; i++)
         sample->event[i] = (uint32_t)growth((double)before->event[i], (double)facts->event[i]);
 }

@@ -10,7 +10,7 @@
  *
  * Includes: stat, event.  Included by: web.
  * Threads:  its owner's.
- * Memory:   allocated with the first sample, about 450 KiB.
+ * Memory:   allocated with the first sample, about 500 KiB.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 

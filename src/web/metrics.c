@@ -152,9 +152,56 @@ static void events_write(struct out *out, const struct web_facts *facts)
     sinks_write(out, facts, true);
 }
 
+/* ── histograms ───────────────────────────────────────────────────────────────────────────── */
+
+/* The boundaries that are told: powers of two, from `first` to `last`, each the `step`-th. In the
+ * unit that is counted; `scale` makes it the unit that is told. A value of exactly a boundary counts
+ * behind it, which is a nanosecond, a byte or a second too far. */
+static const struct {
+    uint8_t first, last, step;
+    double scale;
+} shapes[] = {
+    [STAT_HIST_UNIT_TIME] = {10, 34, 1, 1e9}, /* 1 us .. 17 s */
+    [STAT_HIST_UNIT_BYTES] = {4, 30, 2, 1},   /* 16 bytes .. 1 GiB */
+    [STAT_HIST_UNIT_SECONDS] = {0, 26, 2, 1}, /* 1 s .. 2 years */
+};
+
+static void hist_write(struct out *out, const struct stat_hist_row *row,
+                       const struct stat_hist_sum *sum)
+{
+    const double scale = shapes[row->unit].scale;
+    const char *comma = row->labels[0] == '\0' ? "" : ",";
+    for (unsigned power = shapes[row->unit].first; power <= shapes[row->unit].last;
+         power += shapes[row->unit].step)
+        out_printf(out, "matte_%s_bucket{%s%sle=\"%.9g\"} %llu\n", row->metric, row->labels, comma,
+                   (double)(1ull << power) / scale,
+                   (unsigned long long)stat_hist_at_most(sum, (1ull << power) - 1));
+    out_printf(out, "matte_%s_bucket{%s%sle=\"+Inf\"} %llu\n", row->metric, row->labels, comma,
+               (unsigned long long)sum->count);
+    const bool bare = row->labels[0] == '\0';
+    const char *open = bare ? "" : "{", *close = bare ? "" : "}";
+    out_printf(out, "matte_%s_sum%s%s%s %.9g\n", row->metric, open, row->labels, close,
+               (double)sum->sum / scale);
+    out_printf(out, "matte_%s_count%s%s%s %llu\n", row->metric, open, row->labels, close,
+               (unsigned long long)sum->count);
+}
+
+static void hists_write(struct out *out, const struct web_facts *facts)
+{
+    const char *before = "";
+    for (enum stat_hist_id id = 0; id < STAT_HIST_COUNT; id++) {
+        const struct stat_hist_row *row = &stat_hist_rows[id];
+        if (strcmp(before, row->metric) != 0)
+            head_write(out, "matte_", row->metric, "histogram", row->help);
+        hist_write(out, row, &facts->hist[id]);
+        before = row->metric;
+    }
+}
+
 void metrics_write(struct out *out, const struct web_facts *facts)
 {
     table_write(out, facts);
     stats_write(out, facts);
+    hists_write(out, facts);
     events_write(out, facts);
 }

@@ -239,6 +239,26 @@ static void test_history_rates(void **state)
     tape_fini(&tape);
 }
 
+static void test_history_quantiles(void **state)
+{
+    (void)state;
+    struct tape tape;
+    tape_init(&tape);
+    struct stat_hist_sum *get = &tape.facts.hist[STAT_HIST_GET];
+    get->count = get->bucket[10] = 100; /* before the first sample: in none */
+    get->max = 10;
+    step(&tape, 0);
+    step(&tape, 1000);
+    assert_int_equal(samples_of(&tape, 1, 0), 1);
+    assert_int_equal(count_of(&tape, ",null,null,null,null,null,null]"), 1);
+    get->bucket[5] += 10;
+    get->count += 10;
+    step(&tape, 1000);
+    assert_int_equal(samples_of(&tape, 1, 1006000), 1);
+    assert_int_equal(count_of(&tape, ",5,5,5,5,5,null]"), 1);
+    tape_fini(&tape);
+}
+
 static void test_history_gaps(void **state)
 {
     (void)state;
@@ -287,6 +307,10 @@ static void test_metrics(void **state)
     tape.facts.stat[STAT_CAS_BADVAL] = 1;
     tape.facts.stat[STAT_TIME_IN_LISTEN_DISABLED_US] = 1500000;
     tape.facts.user_us = 2250000;
+    tape.facts.hist[STAT_HIST_GET].count = 3;
+    tape.facts.hist[STAT_HIST_GET].sum = 2500000000;
+    tape.facts.hist[STAT_HIST_GET].bucket[stat_hist_bucket(1000)] = 2;
+    tape.facts.hist[STAT_HIST_GET].bucket[stat_hist_bucket(1500000000)] = 1;
     tape.facts.sink_count = 1;
     tape.facts.sinks[0] = (struct events_sink_info){.name = "file:a\\\"\n", .lines = 4, .lost = 5};
     metrics_write(&tape.out, &tape.facts);
@@ -299,6 +323,12 @@ static void test_metrics(void **state)
         "\n# TYPE memcached_commands_total counter\n",
         "\n# TYPE matte_udp_bytes_total counter\n",
         "\n# TYPE matte_connections_current gauge\n",
+        "\nmatte_request_duration_seconds_bucket{command=\"get\",le=\"1.024e-06\"} 2\n",
+        "\nmatte_request_duration_seconds_bucket{command=\"get\",le=\"+Inf\"} 3\n",
+        "\nmatte_request_duration_seconds_sum{command=\"get\"} 2.5\n",
+        "\nmatte_request_duration_seconds_count{command=\"get\"} 3\n",
+        "\nmatte_value_bytes_bucket{le=\"+Inf\"} 0\n",
+        "\nmatte_value_bytes_count 0\n",
         "\nmatte_security_events_total{event=\"conn_denied\"} 0\n",
     };
     for (size_t i = 0; i < COUNT_OF(once); i++)
@@ -312,8 +342,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hosts),         cmocka_unit_test(test_token_files),
         cmocka_unit_test(test_tokens),        cmocka_unit_test(test_json),
-        cmocka_unit_test(test_history_rates), cmocka_unit_test(test_history_gaps),
-        cmocka_unit_test(test_history_wraps), cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_history_rates), cmocka_unit_test(test_history_quantiles),
+        cmocka_unit_test(test_history_gaps),  cmocka_unit_test(test_history_wraps),
+        cmocka_unit_test(test_metrics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

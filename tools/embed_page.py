@@ -9,6 +9,7 @@ files of vendor/ must have the sums that its README names.
 
 import base64
 import hashlib
+import json
 import pathlib
 import re
 import sys
@@ -31,6 +32,17 @@ def source(name):
     return (WEB / "page" / name).read_text()
 
 
+def page_script():
+    """page.js with the table of security events: name -> [severity, action, help]."""
+    rows = re.findall(r'^EVENT\(\w+,\s*\d+, "(\w+)",\s*(\w+),\s*(\d), .*"([^"]+)"\)$',
+                      (WEB.parent / "tbl/events.def").read_text(), re.M)
+    table = {name: [int(severity), action.lower(), text] for name, action, severity, text in rows}
+    place, script = "/* events */ {}", source("page.js")
+    if script.count(place) != 1 or not table:
+        sys.exit(f"embed_page: page.js must have one {place}")
+    return script.replace(place, json.dumps(table))
+
+
 def policy(scripts, styles):
     def sums(texts):
         return " ".join(
@@ -43,7 +55,7 @@ def policy(scripts, styles):
 
 
 def main():
-    scripts = [vendored("uPlot.iife.min.js").strip(), source("page.js")]
+    scripts = [vendored("uPlot.iife.min.js").strip(), page_script()]
     styles = [vendored("uPlot.min.css").strip(), source("style.css")]
     for text in scripts + styles:
         if "</s" in text.lower():

@@ -155,8 +155,8 @@ static void events_write(struct out *out, const struct web_facts *facts)
 /* ── histograms ───────────────────────────────────────────────────────────────────────────── */
 
 /* The boundaries that are told: powers of two, from `first` to `last`, each the `step`-th. In the
- * unit that is counted; `scale` makes it the unit that is told. A value of exactly a boundary counts
- * behind it, which is a nanosecond, a byte or a second too far. */
+ * unit that is counted; `scale` makes it the unit that is told. A value of exactly a boundary
+ * counts behind it, which is a nanosecond, a byte or a second too far. */
 static const struct {
     uint8_t first, last, step;
     double scale;

@@ -5,6 +5,10 @@
 #include "web/page.h"
 #include "web/web_priv.h"
 
+#ifndef MATTE_VERSION
+#define MATTE_VERSION "unversioned"
+#endif
+
 enum { SINCE_MAX = 1 << 30 };
 
 /* An answer under way. */
@@ -64,7 +68,8 @@ static void stats_reply(struct reply *reply)
     const struct web *web = reply->web;
     struct out *body = &reply->body, text;
     out_init(&text);
-    out_put_str(body, "{");
+    out_printf(body, "{\"server\":{\"version\":\"%s\",\"draining\":%s},", MATTE_VERSION,
+               web->config.ops->is_draining(web->config.arg) ? "true" : "false");
     for (unsigned group = 0; group < WEB_GROUP_COUNT; group++) {
         out_reset(&text);
         web->config.ops->group(web->config.arg, (enum web_group)group, &text);

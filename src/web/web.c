@@ -163,7 +163,7 @@ static int listeners_open(struct web *web, char *error)
     bool more = true;
     int rc = 0;
     while (more && rc == 0)
-        rc = address_open(web, bytes_part_take(&rest, ',', &more), error);
+        rc = address_open(web, bytes_part_take(&rest, '+', &more), error);
     return rc;
 }
 

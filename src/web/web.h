@@ -56,7 +56,7 @@ struct web_ops {
 };
 
 struct web_config {
-    const char *listen;     /* [HOST:]PORT, several with commas; HOST without: 127.0.0.1 */
+    const char *listen;     /* [HOST:]PORT, several joined by '+'; HOST without: 127.0.0.1 */
     const char *hosts;      /* more names of this machine, joined by '+'; NULL: none */
     const char *token_path; /* NULL: no tokens */
     struct net_tls *tls;    /* NULL: plain */

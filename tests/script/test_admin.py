@@ -207,6 +207,15 @@ def test_names_of_strangers_are_refused(shared, host, status):
     assert events(shared)["admin_host_denied"] - before == (3 if status == 421 else 0)
 
 
+def test_several_addresses():
+    with start("-o", "admin=127.0.0.1:0") as server:  # adds to that of start()
+        assert len(ports(server)) == 2
+        for port in ports(server):
+            with Conn(("127.0.0.1", port)) as conn:
+                conn.send(b"GET /livez HTTP/1.1\r\n" + HOME + b"\r\n")
+                conn.take_match(re.compile(rb"HTTP/1.1 200 OK\r\n"))
+
+
 def test_own_names():
     with start("-o", "admin_hosts=cache1+cache1.example") as server:
         assert ask(server, "/livez", Host="cache1.example:80")[0] == 200

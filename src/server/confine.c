@@ -347,7 +347,7 @@ int confine_check(void)
 static unsigned sinks(const struct opts *opts)
 {
     if (opts->events == NULL)
-        return 0;
+        return opts->admin != NULL ? EVENTS : 0u; /* the thread only keeps them, for the page */
     const bool file = strstr(opts->events, "file:") != NULL;
     const bool dialed = strstr(opts->events, "unix:") != NULL || strstr(opts->events, "syslog");
     return EVENTS | (file ? APPENDER : 0u) | (dialed ? DIALER : 0u);

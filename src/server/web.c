@@ -63,6 +63,12 @@ static void reachable(void *arg, struct out *out)
                    web_is_local(server->web, i) ? "this machine" : "everywhere", who(server));
 }
 
+static void recent(void *arg, struct out *out)
+{
+    const struct server *server = arg;
+    events_recent(server->events, out);
+}
+
 static bool is_draining(void *arg)
 {
     (void)arg;
@@ -93,6 +99,7 @@ static const struct web_ops ops = {
     .facts = facts,
     .group = group,
     .reachable = reachable,
+    .recent = recent,
     .is_draining = is_draining,
     .token_may = token_may,
     .token_failed = token_failed,

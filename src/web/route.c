@@ -58,7 +58,7 @@ static void ready_reply(struct reply *reply)
     out_put_str(&reply->body, draining ? "draining\n" : "ok\n");
 }
 
-/* {"general":{"pid":1,...},"settings":{...},...,"reachable":[{...}]} */
+/* {"server":{...},"general":{"pid":1,...},...,"reachable":[{...}],"recent":[{...}]} */
 static void stats_reply(struct reply *reply)
 {
     static const char *const names[] = {
@@ -81,6 +81,8 @@ static void stats_reply(struct reply *reply)
     web->config.ops->reachable(web->config.arg, &text);
     out_put_str(body, "\"reachable\":");
     json_reachable(body, bytes_of(text.buf, text.len));
+    out_put_str(body, ",\"recent\":");
+    web->config.ops->recent(web->config.arg, body);
     out_put_str(body, "}\n");
     body->failed = body->failed || text.failed;
     out_fini(&text);

@@ -48,6 +48,8 @@ struct web_ops {
     /* Append lines `address TAB how TAB where TAB who TAB what`, one per listener: what is
      * reachable, from where. */
     void (*reachable)(void *arg, struct out *out);
+    /* Append the last security events as an array of JSON, the one told last first. */
+    void (*recent)(void *arg, struct out *out);
     bool (*is_draining)(void *arg);
     /* May this address try a token, or has it failed too often? A failure is told afterwards. */
     bool (*token_may)(void *arg, const struct ip_peer *from, uint16_t to_port);

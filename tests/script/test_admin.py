@@ -452,7 +452,7 @@ def test_stats_json():
         conn.ask(b"\r\n", b"CLIENT_ERROR bad command line format\r\n")
         found = get_json(server, "/stats.json")
         assert list(found) == ["server", "general", "settings", "security", "latency", "limits",
-                               "access", "udp", "conns", "reachable"]
+                               "access", "udp", "conns", "reachable", "recent"]
         for group in ("settings", "security"):
             rows = conn.stats(group.encode())
             assert {name: str(value) for name, value in found[group].items()} == rows
@@ -462,6 +462,30 @@ def test_stats_json():
         where = {row["address"]: row for row in found["reachable"]}
         assert where[f"tcp:127.0.0.1:{server.port}"]["where"] == "this machine"
         assert where[f"http://127.0.0.1:{ports(server)[0]}/"]["what"] == "admin page, metrics"
+
+
+def test_recent_events():
+    with start("-o", "events_window=1") as server:
+        with server.connect() as conn:
+            conn.send(b"GET / HTTP/1.1\r\n\r\n")
+            conn.expect_close()
+        with server.connect() as conn:
+            for _ in range(100):  # prompt ones
+                conn.ask(b"verbosity 1\r\n", b"OK\r\n")
+
+        def recent():
+            return get_json(server, "/stats.json")["recent"]
+        until(lambda: "foreign_protocol" in {event["mc"]["type"] for event in recent()})
+        until(lambda: sum(event["mc"]["count"] for event in recent()
+                          if event["mc"]["type"] == "admin_verb") == 100)
+        assert len(recent()) <= 64
+        with server.connect() as conn:
+            assert not [name for name in conn.stats(b"security") if name.startswith("sink:")]
+    with Server() as server, server.connect() as conn:  # without the listener: no thread
+        conn.ask(b"mn\r\n", b"MN\r\n")
+        names = [open(f"/proc/{server.process.pid}/task/{task}/comm").read().strip()
+                 for task in os.listdir(f"/proc/{server.process.pid}/task")]
+        assert "events" not in names and "admin" not in names
 
 
 def test_history():

@@ -133,6 +133,11 @@ class Stage:
         self.stats["access"] = {"allow:1": "8841 allow 10.0.0.0/8 " + EVIL}
         self.stats["reachable"] = [{"address": EVIL, "how": EVIL, "where": EVIL, "who": EVIL,
                                     "what": EVIL}]
+        self.stats["recent"] = [{
+            "timestamp": "2026-01-01T00:00:09.812000+0000", "src_ip": "192.0.2.7",
+            "alert": {"severity": 2}, "mc": {
+                "type": "login_failed", "action": "refused", "rule": EVIL, "user": EVIL,
+                "verb": "set", "count": 12, "sources": 1, "prefix": "192.0.2.0/24"}}]
         self.stats["security"][EVIL] = 5
         self.stats["security"]["login_failed"] = 63
         self.stats["general"]["threads"] = EVIL
@@ -196,7 +201,8 @@ def test_names_of_clients_are_text(chromium, stage, name, look):
     chromium.until("document.querySelector('#hotkeys').textContent.includes('8812')")
     chromium.evaluate("document.querySelectorAll('#windows button')[2].click()")
     chromium.listen(2)
-    for place in ("#hotkeys", "#hotprefixes", "#clients", "#rules", "#reachable", "#about"):
+    for place in ("#hotkeys", "#hotprefixes", "#clients", "#rules", "#recent", "#reachable",
+                  "#about"):
         assert EVIL in text_of(chromium, place), place
     assert "session:8812" in text_of(chromium, "#hotkeys")
     assert chromium.evaluate("document.querySelectorAll('img, main script, iframe').length") == 0

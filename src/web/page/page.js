@@ -279,7 +279,7 @@
     }
     const cells = row => make("tr", "", ...row.map((cell, i) => make("td", head[i][1], cell)));
     box.replaceChildren(title, make("div", "scroll", make("table", "",
-      make("thead", "", make("tr", "", ...head.map(h => make("th", h[1].includes("num") ? "num" : "", h[0])))),
+      make("thead", "", make("tr", "", ...head.map(h => make("th", h[1].includes("num") ? h[1] : "", h[0])))),
       make("tbody", "", ...rows.map(cells)))));
   }
 
@@ -324,6 +324,21 @@
       "None since the start.");
   }
 
+  // Lines about events of one kind, as docs/events.md has them; the last one first.
+  function recentFill() {
+    const at = event => {
+      const date = new Date(String(event.timestamp).replace(/\+0000$/, "Z"));
+      return Number.isNaN(date.getTime()) ? "" : clock(date.getTime() / 1000, true);
+    };
+    const from = event => event.mc.sources > 1 ? event.mc.prefix + " (" + event.mc.sources + " addresses)"
+      : event.src_ip || (event.mc.local ? "unix socket" : event.mc.prefix || "");
+    listFill("recent", [["time", "num left"], ["event", ""], ["done", ""], ["count", "num"], ["from", "mono"], ["rule", ""], ["command", ""], ["user", ""]],
+      lists.recent.slice(0, ROWS_MAX).map(event => [at(event), make("span", "sev" + Number(event.alert.severity), String(event.mc.type)),
+        String(event.mc.action) + (event.mc.dry_run ? " (dry run)" : ""), digits(Number(event.mc.count), 0), String(from(event)),
+        String(event.mc.rule || ""), String(event.mc.verb || ""), String(event.mc.user || "")]),
+      "None. What is alike in a few seconds is one line, so a new one takes a moment to appear.");
+  }
+
   function rulesFill() {
     // rows: PLACE -> "HITS RULE"
     const rows = Object.entries(lists.access).map(([place, value]) => [place, /^(\d+) (.+)$/.exec(value)]).filter(row => row[1]);
@@ -349,6 +364,7 @@
     hotFill("hotkeys", /^hot_key:(\d+):(\w+)$/, "key", "key");
     hotFill("hotprefixes", /^hot_prefix:(\d+):(\w+)$/, "prefix", "prefix");
     securityFill();
+    recentFill();
     rulesFill();
     clientsFill();
     listFill("reachable", [["listener", "mono"], ["protection", ""], ["from", ""], ["who", ""], ["may do", ""]],

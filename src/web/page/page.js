@@ -197,7 +197,7 @@
         y: { range: rangeOf(chart), distr: chart.log ? 3 : 1 },
       },
       axes: [
-        { ...axis, space: 70, size: 26, values: (u, splits) => splits.map(s => clock(s, windowS <= 120)) },
+        { ...axis, space: 70, size: 26, values: (u, splits) => splits.map(s => clock(s, u.scales.x.max - u.scales.x.min <= 200)) },
         { ...axis, size: 66, space: 28, ...ticksOf(chart), values: (u, splits) => splits.map(v => said(chart.kind, v)) },
       ],
       series: seriesOf(chart),

@@ -38,6 +38,8 @@ static void group(void *arg, enum web_group group, struct out *out)
         [WEB_GROUP_ACCESS] = admin_ops.stats_access,
         [WEB_GROUP_UDP] = admin_ops.stats_udp,
         [WEB_GROUP_CONNS] = admin_ops.stats_conns,
+        [WEB_GROUP_HOTKEYS] = admin_ops.stats_hotkeys,
+        [WEB_GROUP_CLIENTS] = admin_ops.stats_clients,
     };
     groups[group](arg, out);
 }

@@ -452,7 +452,8 @@ def test_stats_json():
         conn.ask(b"\r\n", b"CLIENT_ERROR bad command line format\r\n")
         found = get_json(server, "/stats.json")
         assert list(found) == ["server", "general", "settings", "security", "latency", "limits",
-                               "access", "udp", "conns", "reachable", "recent"]
+                               "access", "udp", "conns", "hotkeys", "clients", "reachable",
+                               "recent"]
         for group in ("settings", "security"):
             rows = conn.stats(group.encode())
             assert {name: str(value) for name, value in found[group].items()} == rows

@@ -95,6 +95,16 @@ def test_page_of_a_real_server(chromium):
         assert "allow 127.0.0.1" in text_of(chromium, "#rules")
         assert chromium.evaluate("document.querySelectorAll('canvas').length") == 9
         assert chromium.evaluate("plots.slice(-9).every(p => p.data[0].length > 1)")
+        conn.set(EVIL.encode(), b"x")
+        for _ in range(40):  # until it is a hot key
+            conn.send((b"get " + EVIL.encode() + b"\r\n") * 500 + b"mn\r\n")
+            conn.take_match(re.compile(rb"(?s).*MN\r\n"))
+            chromium.listen(0.1)
+            if EVIL in text_of(chromium, "#hotkeys"):
+                break
+        chromium.until(f"document.querySelector('#hotkeys').textContent.includes('{EVIL}')")
+        chromium.until("document.querySelector('#clients').textContent.includes('tcp:127.0.0.1')")
+        assert chromium.evaluate("document.querySelectorAll('img').length") == 0
         latency = chromium.evaluate("plots.at(-7).data[1].some(v => v > 0)")
         assert latency, "no latencies"
         check_quiet(chromium, url)

@@ -309,7 +309,7 @@
     const rows = numbered(lists.hotkeys, pattern).slice(0, ROWS_MAX);
     listFill(id, [[what, "mono"], ["per second", "num"], ["share", "num"], ["", ""]],
       rows.map(row => [decoded(String(row[name])), said("count", Number(row.ops_per_s)), said("percent", 100 * Number(row.share)), share(row.share)]),
-      lists.hotkeys ? "No key stands out." : "This server does not measure them.");
+      lists.settings.hotkeys === "no" ? "This server does not look for them." : "None stands out.");
   }
 
   function securityFill() {

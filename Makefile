@@ -7,7 +7,7 @@ PREFIX       = /usr/local
 USER_FLAG    = $(if $(filter 0,$(shell id -u)),-u nobody)
 
 .NOTPARALLEL:
-.PHONY: help run build test demo bench soak fuzz install test-clients deb test-deb format deps clean
+.PHONY: help run build test demo bench soak fuzz install test-clients deb test-deb format docs deps clean
 
 help:
 	@echo 'make run           build optimised and serve 127.0.0.1:11211 (ARGS="-m 1024": options)'
@@ -22,6 +22,7 @@ help:
 	@echo 'make test-deb      build them; install, upgrade and purge them in a fresh Debian'
 	@echo 'make install       into PREFIX=$(PREFIX) (below DESTDIR)'
 	@echo 'make format        lay out the sources'
+	@echo 'make docs          write docs/metrics.md from the tables'
 	@echo 'make clean         remove build/'
 	@echo 'Missing packages of Debian are installed first, and named.'
 
@@ -73,6 +74,9 @@ install: build/release/matted
 
 format:
 	@sh tools/format
+
+docs:
+	@/usr/bin/python3 tools/metrics_doc.py
 
 clean:
 	rm -rf build

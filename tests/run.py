@@ -107,9 +107,10 @@ def programs_in(folder, pattern):
 
 
 def suite_style():
-    """limits of size, layers, layout"""
+    """limits of size, layers, layout, documents that are made from tables"""
     total = Result()
-    for command in (["tools/tidy.py"], ["tools/layers.py"], ["tools/format", "--check"]):
+    for command in (["tools/tidy.py"], ["tools/layers.py"], ["tools/format", "--check"],
+                    ["tools/metrics_doc.py", "--check"]):
         total.add(run_one(" ".join(command), command))
     return total
 

@@ -109,6 +109,23 @@ void events_reset(struct events *events)
     pthread_mutex_unlock(&events->lock);
 }
 
+void events_recent(struct events *events, struct out *out)
+{
+    struct event_kept *kept = events->kept;
+    out_put_str(out, "[");
+    if (kept != NULL) {
+        pthread_mutex_lock(&kept->lock);
+        for (size_t i = 0; i < kept->count; i++) {
+            const size_t at = (kept->next + EVENTS_KEPT - 1 - i) % EVENTS_KEPT;
+            if (i > 0)
+                out_put_str(out, ",");
+            out_put(out, kept->line[at], kept->bytes[at]);
+        }
+        pthread_mutex_unlock(&kept->lock);
+    }
+    out_put_str(out, "]");
+}
+
 bool events_sink_get(struct events *events, size_t index, struct events_sink_info *ret_info)
 {
     if (index >= events->sink_count)
@@ -131,7 +148,8 @@ bool events_sink_get(struct events *events, size_t index, struct events_sink_inf
 static int sinks_open(struct events *events, char *error)
 {
     const uint64_t now_ms = clock_mono_ns() / 1000000;
-    const int count = event_sinks_parse(events->config.sinks, events->sinks, error);
+    const char *names = events->config.sinks;
+    const int count = names != NULL ? event_sinks_parse(names, events->sinks, error) : 0;
     if (count < 0)
         return count;
     events->sink_count = (unsigned)count;
@@ -150,6 +168,22 @@ static int sinks_open(struct events *events, char *error)
     return events->merged != NULL && events->spare != NULL ? 0 : -ENOMEM;
 }
 
+static int kept_new(struct events *events)
+{
+    events->kept = calloc(1, sizeof(*events->kept));
+    if (events->kept == NULL)
+        return -ENOMEM;
+    pthread_mutex_init(&events->kept->lock, NULL);
+    return 0;
+}
+
+static void kept_free(struct event_kept *kept)
+{
+    if (kept != NULL)
+        pthread_mutex_destroy(&kept->lock);
+    free(kept);
+}
+
 int events_new(const struct events_config *config, struct events **ret_events, char *ret_error)
 {
     struct events *events = calloc(1, sizeof(*events));
@@ -160,7 +194,9 @@ int events_new(const struct events_config *config, struct events **ret_events, c
     events->wake_fd = -1;
     pthread_mutex_init(&events->lock, NULL);
     ret_error[0] = '\0';
-    const int rc = config->sinks != NULL ? sinks_open(events, ret_error) : 0;
+    int rc = config->keep ? kept_new(events) : 0;
+    if (rc == 0 && (config->sinks != NULL || config->keep))
+        rc = sinks_open(events, ret_error);
     if (rc != 0) {
         if (ret_error[0] == '\0')
             (void)snprintf(ret_error, EVENTS_ERROR_BYTES, "-o events: %s", strerror(-rc));
@@ -188,6 +224,7 @@ void events_free(struct events *events)
     event_table_free(events->spare);
     if (events->wake_fd >= 0)
         close(events->wake_fd);
+    kept_free(events->kept);
     pthread_mutex_destroy(&events->lock);
     free(events);
 }
@@ -201,7 +238,7 @@ int event_source_new(struct events *events, struct event_source **ret_source)
     source->events = events;
     source->all = events->config.all;
     source->seed = events->seed;
-    source->on = events->sink_count > 0;
+    source->on = events->sink_count > 0 || events->kept != NULL;
     if (source->on) {
         source->table = event_table_new(events->seed);
         if (source->table == NULL) {

@@ -23,6 +23,7 @@
 #include "base/attr.h"
 #include "base/bytes.h"
 #include "base/ip.h"
+#include "base/out.h"
 
 enum event_type {
 #define EVENT(id, ...) EVENT_##id,
@@ -57,13 +58,14 @@ struct events_config {
     const char *sinks;        /* the text of -o events; NULL: count only */
     uint32_t window_s;        /* what is alike in that time is one line */
     bool all;                 /* lines also about types that are only counted */
+    bool keep;                /* keep the last EVENTS_KEPT lines, for events_recent() */
     void (*begin)(void *arg); /* in the thread, before anything else; may be NULL */
     void *begin_arg;
 };
 
 /* Open the sinks. Returns 0 or -errno with a line in ret_error[EVENTS_ERROR_BYTES].
  * Owns: events_free(). */
-enum { EVENTS_ERROR_BYTES = 256 };
+enum { EVENTS_ERROR_BYTES = 256, EVENTS_KEPT = 64 };
 MUST_USE int events_new(const struct events_config *config, struct events **ret_events,
                         char *ret_error);
 /* NULL is fine. Nobody notes any more; what has been noted is told, as far as the sinks take it
@@ -72,7 +74,7 @@ void events_free(struct events *events);
 /* A source for one more thread. Returns 0 or -ENOMEM. Borrowed from `events`. */
 MUST_USE int event_source_new(struct events *events, struct event_source **ret_source);
 
-/* Start the thread; without sinks there is none to start. Returns 0 or -errno. */
+/* Start the thread; without sinks and `keep` there is none to start. Returns 0 or -errno. */
 MUST_USE int events_start(struct events *events);
 /* Change config.window_s: a window under way ends by the new one at the latest. Any thread. */
 void events_window_set(struct events *events, uint32_t window_s);
@@ -93,6 +95,9 @@ uint64_t events_step(struct events *events, uint64_t now_ms);
 /* How many there were of each type since the last reset. */
 void events_sum(struct events *events, uint64_t ret_counts[EVENT_TYPE_COUNT]);
 void events_reset(struct events *events);
+
+/* Append the lines that were kept, the one told last first, as an array of JSON. Any thread. */
+void events_recent(struct events *events, struct out *out);
 
 struct events_sink_info {
     const char *name;     /* as it was asked for; borrowed from `events` */

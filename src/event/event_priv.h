@@ -23,6 +23,14 @@ struct event_source {
     struct event_source *next;
 };
 
+/* The last lines, for who looks at them from elsewhere. */
+struct event_kept {
+    pthread_mutex_t lock; /* of the rest; held for a copy */
+    size_t next, count;
+    uint16_t bytes[EVENTS_KEPT];
+    char line[EVENTS_KEPT][EVENT_LINE_BYTES_MAX];
+};
+
 struct events {
     struct events_config config;
     _Atomic uint32_t window_s; /* of the config at first; relaxed, it says all about itself */
@@ -33,6 +41,7 @@ struct events {
     uint64_t lines_baseline[EVENT_SINKS_MAX], lost_baseline[EVENT_SINKS_MAX];
     struct event_sink sinks[EVENT_SINKS_MAX];
     unsigned sink_count;
+    struct event_kept *kept; /* NULL: not asked for */
 
     /* the thread's own */
     struct event_table *merged; /* of this window, as far as it has been collected */

@@ -70,11 +70,23 @@ static void collect(struct events *events)
         source_collect(events, source);
 }
 
+static void line_keep(struct event_kept *kept, const char *line, size_t len)
+{
+    pthread_mutex_lock(&kept->lock);
+    memcpy(kept->line[kept->next], line, len);
+    kept->bytes[kept->next] = (uint16_t)len;
+    kept->next = (kept->next + 1) % EVENTS_KEPT;
+    kept->count += kept->count < EVENTS_KEPT;
+    pthread_mutex_unlock(&kept->lock);
+}
+
 static void entry_tell(struct events *events, struct event_entry *entry, uint64_t now_ms)
 {
     char line[EVENT_LINE_BYTES_MAX];
     const enum event_type type = (enum event_type)entry->key.type;
     const size_t len = event_line_format(entry, line);
+    if (events->kept != NULL)
+        line_keep(events->kept, line, len);
     for (unsigned i = 0; i < events->sink_count; i++) {
         struct event_sink *sink = &events->sinks[i];
         event_sink_put(sink, bytes_of(line, len), type, entry->last_ms);
@@ -200,7 +212,7 @@ static void *events_main(void *arg)
 
 int events_start(struct events *events)
 {
-    if (events->sink_count == 0)
+    if (events->sink_count == 0 && events->kept == NULL)
         return 0;
     const int rc = thread_start(&events->thread, events_main, events);
     events->started = rc == 0;

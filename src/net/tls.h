@@ -4,7 +4,7 @@
  *        │                           is current when its first bytes arrive, and keeps it
  *   net_tls_refresh: reads the files again; what cannot be used changes nothing
  *
- * Includes: base.  Included by: net, server.
+ * Includes: base.  Included by: net, web, server.
  * Threads:  net_tls_refresh() and net_tls_refreshed_s() from any, several at a time.
  * Memory:   a connection costs what OpenSSL needs for it, see tls_conn.c; handshakes are bounded in
  *           time and bytes.
@@ -56,5 +56,7 @@ void net_tls_free(struct net_tls *tls); /* NULL is fine */
 /* Read the files again, for connections that come from now on. Returns and errors as net_tls_new();
  * after an error all stays as it was. */
 MUST_USE int net_tls_refresh(struct net_tls *tls, char *ret_error);
+/* The context of new connections. Owns: SSL_CTX_free() when the connection has it. Any thread. */
+struct ssl_ctx_st *net_tls_ctx_ref(struct net_tls *tls);
 /* When they were last read with success; cache time. */
 uint32_t net_tls_refreshed_s(const struct net_tls *tls);

@@ -8,8 +8,6 @@
 
 #include "net/tls.h"
 
-/* The context of new connections. Owns: SSL_CTX_free() when the connection has it. */
-SSL_CTX *net_tls_ctx_ref(struct net_tls *tls);
 const struct net_tls_config *net_tls_config_get(const struct net_tls *tls);
 /* How the bytes of all connections come and go; see tls_conn.c. */
 const BIO_METHOD *net_tls_bio_method(const struct net_tls *tls);

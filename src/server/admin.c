@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/num.h"
 #include "gate/gate.h"
 #include "gate/limit.h"
 #include "net/tls.h"
@@ -24,6 +25,7 @@
 /* The computed rows; those that are no plain numbers are left out. */
 struct general {
     uint64_t value[STAT_ID_COUNT];
+    struct store_info store;
     struct rusage usage;
 };
 
@@ -53,10 +55,9 @@ static void general_crawler(struct general *general, struct server *server)
         TUNED(server, dumps) > 0 || store_is_crawling(server->store);
 }
 
-static void general_store(struct general *general, const struct server *server)
+static void general_store(struct general *general)
 {
-    struct store_info info;
-    store_info(server->store, &info);
+    const struct store_info info = general->store;
     uint64_t *value = general->value;
     value[STAT_LIMIT_MAXBYTES] = info.memory_bytes;
     value[STAT_HASH_POWER_LEVEL] = info.index_level;
@@ -99,14 +100,21 @@ static void general_value(void *arg, enum stat_id id, struct out *out)
         out_put_u64(out, general->value[id]);
 }
 
+static void general_fill(struct general *general, struct server *server)
+{
+    *general = (struct general){0};
+    general_server(general, server);
+    store_info(server->store, &general->store);
+    general_store(general);
+    general_crawler(general, server);
+    (void)getrusage(RUSAGE_SELF, &general->usage);
+}
+
 static void stats_general(void *arg, struct out *out)
 {
     struct server *server = arg;
-    struct general general = {0};
-    general_server(&general, server);
-    general_store(&general, server);
-    general_crawler(&general, server);
-    (void)getrusage(RUSAGE_SELF, &general.usage);
+    struct general general;
+    general_fill(&general, server);
     uint64_t sum[STAT_ID_COUNT];
     stat_registry_sum(server->stats, sum);
     struct net_limits limits;
@@ -116,6 +124,47 @@ static void stats_general(void *arg, struct out *out)
                                            .lru_crawler = TUNED(server, crawler),
                                            .idle_timeout = limits.idle_timeout_s > 0};
     stat_print(out, server->opts, sum, &provider);
+}
+
+static uint64_t microseconds(const struct timeval *time)
+{
+    return (uint64_t)time->tv_sec * 1000000 + (uint64_t)time->tv_usec;
+}
+
+/* Second number of /proc/self/statm, in pages. */
+static uint64_t resident_bytes(int statm_fd)
+{
+    char text[128];
+    const ssize_t len = pread(statm_fd, text, sizeof(text), 0);
+    struct bytes rest = bytes_of(text, len > 0 ? (size_t)len : 0);
+    uint64_t pages;
+    (void)bytes_part_take(&rest, ' ', NULL);
+    if (!num_parse_u64(bytes_part_take(&rest, ' ', NULL), UINT32_MAX, &pages))
+        return 0;
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void server_facts(struct server *server, struct web_facts *ret_facts)
+{
+    struct general general;
+    general_fill(&general, server);
+    *ret_facts = (struct web_facts){
+        .user_us = microseconds(&general.usage.ru_utime),
+        .system_us = microseconds(&general.usage.ru_stime),
+        .resident_bytes = resident_bytes(server->statm_fd),
+        .store = general.store,
+        .lru_crawler = TUNED(server, crawler),
+        .draining = server_draining(server),
+    };
+    stat_registry_sum(server->stats, ret_facts->stat);
+    for (enum stat_id id = 0; id < STAT_ID_COUNT; id++)
+        ret_facts->stat[id] += general.value[id]; /* a row is in one of the two */
+    stat_registry_hists(server->stats, ret_facts->hist);
+    events_sum(server->events, ret_facts->event);
+    while (ret_facts->sink_count < WEB_SINKS_MAX &&
+           events_sink_get(server->events, ret_facts->sink_count,
+                           &ret_facts->sinks[ret_facts->sink_count]))
+        ret_facts->sink_count++;
 }
 
 static void stats_settings(void *arg, struct out *out)
@@ -169,9 +218,9 @@ static void stats_udp(void *arg, struct out *out)
 static void stats_prefixes(void *arg, struct out *out)
 {
     struct server *server = arg;
-    struct general general = {0};
+    struct general general;
     uint64_t sum[STAT_ID_COUNT];
-    general_store(&general, server);
+    general_fill(&general, server);
     stat_registry_sum(server->stats, sum);
     const struct stat_provider provider = {.value = general_value, .arg = &general};
     stat_print_prefixes(out, sum, &provider);

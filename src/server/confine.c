@@ -45,13 +45,15 @@
  * and syslog (DIALER); what it may do, the process must be allowed to do as well.
  * With certain options: CLEANER is the listener's thread with -d and -P, SAVER the same with -e,
  * MAPPER any thread with -e, READER a worker with -Z, for refresh_certs; LOOKER the listener's
- * thread with -U, which asks the kernel for this host's addresses. */
+ * thread with -U, which asks the kernel for this host's addresses.
+ * ADMIN is the thread of -o admin. */
 enum who {
     MAIN = 1,
     WORKER = 2,
     KEEPER = 4,
     EVENTS = 128,
-    ALL = MAIN | WORKER | KEEPER | EVENTS,
+    ADMIN = 2048,
+    ALL = MAIN | WORKER | KEEPER | EVENTS | ADMIN,
     CLEANER = 8,
     SAVER = 16,
     MAPPER = 32,
@@ -95,32 +97,32 @@ struct rule {
 
 static const struct rule rules[] = {
     /* requests */
-    CALL(epoll_pwait, MAIN | WORKER),
-    CALL(epoll_pwait2, MAIN | WORKER),
-    CALL(recvfrom, MAIN | WORKER),
-    CALL(sendto, MAIN | WORKER | EVENTS),
+    CALL(epoll_pwait, MAIN | WORKER | ADMIN),
+    CALL(epoll_pwait2, MAIN | WORKER | ADMIN),
+    CALL(recvfrom, MAIN | WORKER | ADMIN),
+    CALL(sendto, MAIN | WORKER | EVENTS | ADMIN),
     CALL(sendmsg, MAIN | WORKER),
     CALL(recvmsg, MAIN | WORKER),
     CALL(recvmmsg, MAIN | WORKER),
     CALL(sendmmsg, MAIN | WORKER),
-    CALL(read, MAIN | WORKER | EVENTS),
+    CALL(read, MAIN | WORKER | EVENTS | ADMIN),
     CALL(readv, MAIN | WORKER),
     CALL(write, ALL),
     CALL(writev, ALL),
     CALL(futex, ALL),
     CALL(madvise, ALL),
 #ifdef __NR_epoll_wait
-    CALL(epoll_wait, MAIN | WORKER),
+    CALL(epoll_wait, MAIN | WORKER | ADMIN),
 #endif
     /* connections */
-    CALL(epoll_ctl, MAIN | WORKER),
-    CALL(close, MAIN | WORKER | EVENTS),
-    CALL(shutdown, MAIN | WORKER),
-    CALL(getsockname, MAIN | WORKER),
-    CALL(getpeername, MAIN | WORKER),
+    CALL(epoll_ctl, MAIN | WORKER | ADMIN),
+    CALL(close, MAIN | WORKER | EVENTS | ADMIN),
+    CALL(shutdown, MAIN | WORKER | ADMIN),
+    CALL(getsockname, MAIN | WORKER | ADMIN),
+    CALL(getpeername, MAIN | WORKER | ADMIN),
     CALL(getsockopt, MAIN | WORKER),
     CALL(setsockopt, MAIN | WORKER),
-    CALL(accept4, MAIN),
+    CALL(accept4, MAIN | ADMIN),
     CALL_IS(socket, LOOKER, 0, AF_NETLINK),
     CALL(bind, LOOKER),
     /* time, sleep, chance */
@@ -141,7 +143,7 @@ static const struct rule rules[] = {
     CALL(mremap, ALL),
     CALL(brk, ALL),
     /* what stats tells, what malloc and qsort want to know */
-    CALL(getrusage, MAIN | WORKER),
+    CALL(getrusage, MAIN | WORKER | ADMIN),
     CALL(sched_getaffinity, ALL),
     CALL(sysinfo, ALL),
     CALL(getpid, ALL),
@@ -162,12 +164,12 @@ static const struct rule rules[] = {
     /* files that a reload reads; the pid file goes at the end */
     CALL_IF(openat, MAIN | READER, 2, WRITE_FLAGS, 0),
     /* free() looks at /proc/sys/vm/overcommit_memory, and does without it */
-    {__NR_openat, WORKER | KEEPER | EVENTS, FAIL_IF, 2, WRITE_FLAGS, 0},
+    {__NR_openat, WORKER | KEEPER | EVENTS | ADMIN, FAIL_IF, 2, WRITE_FLAGS, 0},
     CALL(fstat, MAIN | READER),
     CALL(newfstatat, MAIN | READER),
     CALL(statx, MAIN | READER),
     CALL(lseek, MAIN | READER),
-    CALL(pread64, MAIN | READER),
+    CALL(pread64, MAIN | READER | ADMIN),
     CALL_IS(fcntl, MAIN | READER, 1, F_GETFL),
     CALL_IS(fcntl, MAIN | READER, 1, F_SETFD),
     /* sinks of events */
@@ -346,7 +348,7 @@ int confine_check(void)
 static unsigned sinks(const struct opts *opts)
 {
     if (opts->events == NULL)
-        return 0;
+        return opts->admin != NULL ? EVENTS : 0u; /* the thread only keeps them, for the page */
     const bool file = strstr(opts->events, "file:") != NULL;
     const bool dialed = strstr(opts->events, "unix:") != NULL || strstr(opts->events, "syslog");
     return EVENTS | (file ? APPENDER : 0u) | (dialed ? DIALER : 0u);
@@ -393,6 +395,11 @@ void confine_keeper(const struct opts *opts)
 void confine_events(const struct opts *opts)
 {
     thread_confine(opts, sinks(opts));
+}
+
+void confine_admin(const struct opts *opts)
+{
+    thread_confine(opts, ADMIN);
 }
 
 #ifdef MATTE_TEST_BUILD

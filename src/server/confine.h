@@ -25,6 +25,7 @@ MUST_USE int confine_process(const struct opts *opts);
 void confine_worker(const struct opts *opts);
 void confine_keeper(const struct opts *opts);
 void confine_events(const struct opts *opts); /* ...and the one that feeds the sinks of events */
+void confine_admin(const struct opts *opts);  /* ...and that of the admin listener */
 
 #ifdef MATTE_TEST_BUILD
 /* Do what no thread of ours may do: "exec" (or nothing), "socket", "write", "code", "kill"; or

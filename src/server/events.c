@@ -24,6 +24,7 @@ int server_events_init(struct server *server, char *ret_error)
         .sinks = opts->events,
         .window_s = opts->events_window_s,
         .all = opts->events_all,
+        .keep = opts->admin != NULL, /* its page shows them */
         .begin = begin,
         .begin_arg = server,
     };

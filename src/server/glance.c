@@ -167,3 +167,15 @@ void server_glance(const struct server *server)
                  "logins (-Y FILE), an access list (--access-file=FILE, --allow=CIDR), or "
                  "--protected-mode=no");
 }
+
+void server_glance_rows(const struct server *server, struct out *out)
+{
+    struct net_listener_info info;
+    for (size_t i = 0; net_listener_get(server->net, i, &info); i++) {
+        const struct glance glance = glance_of(server, &info);
+        char where[WHERE_BYTES];
+        where_format(&glance, where);
+        out_printf(out, "%s\t%s\t%s\t%s\t%s\n", glance.address, how(&glance), where, who(&glance),
+                   what(&glance));
+    }
+}

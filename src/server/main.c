@@ -184,20 +184,23 @@ static int run(const struct opts *opts, const struct config_inputs *inputs)
     clock_init();
     if (opts->latency_stats)
         clock_ticks_init();
-    struct net_tls *tls;
-    if (server_tls_load(opts, &tls, error) != 0) {
+    struct net_tls *tls = NULL, *web_tls = NULL;
+    if (server_tls_load(opts, &tls, error) != 0 ||
+        server_web_tls_load(opts, &web_tls, error) != 0) {
         log_line(LOG_ERROR, "%s", error);
+        net_tls_free(tls);
         return PROCESS_USAGE;
     }
     code = settle(opts);
     if (code != 0) {
         net_tls_free(tls);
+        net_tls_free(web_tls);
         return code;
     }
     struct server server;
     bool pidfile = false;
     const struct server_start how = {
-        .opts = opts, .inputs = inputs, .activation = &activation, .tls = tls};
+        .opts = opts, .inputs = inputs, .activation = &activation, .tls = tls, .web_tls = web_tls};
     code = serve(&server, &how, &pidfile);
     signals_forget();
     server_fini(&server);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "web/web.h"
 
 /* Of each worker, at most: names may have several addresses. */
 static uint64_t udp_sockets(const struct opts *opts)
@@ -29,8 +30,9 @@ static uint64_t udp_sockets(const struct opts *opts)
 
 uint64_t process_fds_beside(const struct opts *opts)
 {
+    const unsigned admin = opts->admin != NULL ? WEB_CONNS_MAX + WEB_LISTENERS_MAX + 2 : 0;
     /* Per worker two, the listener's, standard ones, files: rounded up. */
-    return (2ull + udp_sockets(opts)) * opts->threads + 64;
+    return (2ull + udp_sockets(opts)) * opts->threads + admin + 64;
 }
 
 int process_fds_raise(uint64_t fds)

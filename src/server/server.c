@@ -82,7 +82,7 @@ static int gate_init(struct server *server, char *error)
 static int limits_init(struct server *server, char *error)
 {
     const unsigned workers = server->opts->threads;
-    const int rc = gate_limits_new(server->opts, workers + 1, &server->limits, error);
+    const int rc = gate_limits_new(server->opts, workers + 2, &server->limits, error);
     if (rc == 0)
         server->listener_limiter =
             gate_limiter_of(server->limits, workers, server->listener_events);
@@ -297,7 +297,11 @@ static int net_init(struct server *server, char *error)
 int server_init(struct server *server, const struct server_start *start, char *ret_error)
 {
     const struct opts *opts = start->opts;
-    *server = (struct server){.opts = opts, .activation = start->activation, .tls = start->tls};
+    *server = (struct server){.opts = opts,
+                              .activation = start->activation,
+                              .tls = start->tls,
+                              .web_tls = start->web_tls,
+                              .statm_fd = -1};
     ret_error[0] = '\0';
     notify_open(&server->notify);
     cmd_tuning_init(&server->tuning, opts);
@@ -328,6 +332,8 @@ int server_init(struct server *server, const struct server_start *start, char *r
         rc = server_handed_init(server, ret_error);
     if (rc == 0)
         rc = net_init(server, ret_error);
+    if (rc == 0)
+        rc = server_web_init(server, ret_error);
     if (rc != 0 && ret_error[0] == '\0')
         (void)snprintf(ret_error, SERVER_ERROR_BYTES, "cannot start: %s", strerror(-rc));
     return rc;
@@ -348,6 +354,8 @@ int server_run(struct server *server)
         rc = logger_start(server->logger);
     if (rc == 0)
         rc = events_start(server->events);
+    if (rc == 0)
+        rc = server_web_start(server);
     if (rc == 0)
         rc = watchdog_start(&server->watchdog, server->net, &server->notify, server->opts);
     if (rc != 0)
@@ -392,6 +400,9 @@ void server_reload(struct server *server)
         char error[NET_TLS_ERROR_BYTES];
         reload_note(server, server_tls_refresh(server, error), "tls certificates");
     }
+    bool done;
+    if (server_web_reload(server, &done))
+        reload_note(server, done, "admin listener");
     server_reload_end(server);
 }
 
@@ -399,6 +410,10 @@ void server_fini(struct server *server)
 {
     watchdog_stop(&server->watchdog);
     logger_stop(server->logger);
+    web_free(server->web); /* asks all of the others */
+    if (server->statm_fd >= 0)
+        close(server->statm_fd);
+    net_tls_free(server->web_tls);
     net_free(server->net); /* joins the workers: we are alone but for the housekeeper */
     net_tls_free(server->tls);
     housekeeper_stop(&server->keeper);

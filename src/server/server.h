@@ -16,6 +16,7 @@
 #include "server/watchdog.h"
 #include "server/worker.h"
 #include "stat/stat.h"
+#include "web/web.h"
 
 struct server {
     const struct opts *opts;
@@ -39,6 +40,11 @@ struct server {
     struct opt_listen *hosts; /* backs the addresses' names */
     struct net_tls *tls;      /* NULL without -Z */
     struct udp *udp;          /* NULL without -U */
+    struct web *web;          /* NULL without -o admin */
+    int statm_fd;             /* where the kernel tells our memory; -1 without -o admin */
+    struct net_tls *web_tls;  /* NULL without -o admin_tls_cert */
+    struct event_source *web_events;
+    struct gate_limiter *web_limiter;
     struct net *net;
     const struct activation *activation; /* sockets that were handed over, if any */
     struct net_handed *handed;           /* ...and how net knows them */
@@ -55,17 +61,18 @@ struct server {
 
 enum { SERVER_ERROR_BYTES = 512 };
 
-/* What a server is made from. Borrowed, but for `tls`. */
+/* What a server is made from. Borrowed, but for `tls` and `web_tls`. */
 struct server_start {
     const struct opts *opts;
     const struct config_inputs *inputs;  /* where they are from */
     const struct activation *activation; /* sockets that were handed over */
     struct net_tls *tls;                 /* NULL without -Z */
+    struct net_tls *web_tls;             /* NULL without -o admin_tls_cert */
 };
 
 /* Build everything and open the sockets. Returns 0 or -errno with a line in
  * ret_error[SERVER_ERROR_BYTES]; -EKEYREJECTED: the credentials, the access list or the sinks of
- * events cannot be used. Owns: server_fini(), also after a failure; `tls`, too. */
+ * events cannot be used. Owns: server_fini(), also after a failure; certificates, too. */
 MUST_USE int server_init(struct server *server, const struct server_start *start, char *ret_error);
 /* Read the files that the start reads before it opens sockets (users, access list), and forget
  * them: can they be used? Returns as server_init(). */
@@ -115,6 +122,20 @@ bool server_is_certified(const struct opts *opts, const struct net_listener_info
 /* glance.c: tell what is reachable, from where, by whom. */
 void server_glance(const struct server *server);
 
+/* Append rows for the admin page: address, how, where, who, what, with tabs between them. */
+void server_glance_rows(const struct server *server, struct out *out);
+
+/* web.c: the admin listener; nothing without -o admin. As server_tls_load(), which root does; the
+ * rest as server_init() and server_run(). */
+MUST_USE int server_web_tls_load(const struct opts *opts, struct net_tls **ret_tls,
+                                 char *ret_error);
+MUST_USE int server_web_init(struct server *server, char *ret_error);
+MUST_USE int server_web_start(struct server *server);
+/* Read its tokens and certificates again. Returns false when there are none to read. */
+bool server_web_reload(struct server *server, bool *ret_done);
+
+/* admin.c: all figures of this moment. Any thread. */
+void server_facts(struct server *server, struct web_facts *ret_facts);
 /* service.c: what the service manager hands over and is told. */
 MUST_USE int server_handed_init(struct server *server, char *ret_error); /* as server_init() */
 void server_ready(const struct server *server);

@@ -26,11 +26,15 @@ struct stat_row {
     enum stat_kind kind;
     enum stat_when when;
     const char *name;
+    struct stat_metric metric;
 };
 
 static const struct stat_row rows[STAT_ID_COUNT] = {
 #define STAT(id, kind_, when_, name_, ...)                                                         \
-    [STAT_##id] = {.kind = STAT_KIND_##kind_, .when = STAT_WHEN_##when_, .name = name_},
+    [STAT_##id] = {.kind = STAT_KIND_##kind_,                                                      \
+                   .when = STAT_WHEN_##when_,                                                      \
+                   .name = name_,                                                                  \
+                   .metric = {__VA_ARGS__}},
 #include "tbl/stats.def"
 };
 
@@ -165,6 +169,11 @@ void stat_registry_reset(struct stat_registry *registry)
 const char *stat_name(enum stat_id id)
 {
     return rows[id].name;
+}
+
+const struct stat_metric *stat_metric_of(enum stat_id id)
+{
+    return &rows[id].metric;
 }
 
 static bool is_shown(enum stat_when when, const struct opts *opts,

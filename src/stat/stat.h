@@ -3,7 +3,7 @@
  * Every statistic is one row of tbl/stats.def. A thread counts into a block of its own, so counting
  * costs one plain addition and shares no cache line; whoever asks adds the blocks up.
  *
- * Includes: base, opt.  Included by: logger, cmd, net, server, bench.
+ * Includes: base, opt.  Included by: logger, cmd, net, web, server, bench.
  * Threads:  a block has one writer, anyone may read; the registry's calls may come from any thread.
  * Memory:   blocks belong to the registry and live as long as it does, so that what a finished
  *           thread has counted stays counted.
@@ -124,5 +124,13 @@ void stat_print_settings(struct out *out, const struct opts *opts,
 
 /* The row's name in `stats`. */
 const char *stat_name(enum stat_id id);
+/* How a row is told to Prometheus. */
+struct stat_metric {
+    const char *family; /* without prefix; "": not at all */
+    const char *labels; /* key="value",...; may be "" */
+    const char *help;   /* the same for all rows of a family */
+};
+const struct stat_metric *stat_metric_of(enum stat_id id);
+
 /* The rows of the general `stats` for a manual page, in the language of scdoc(5). */
 void stat_print_manual(FILE *file);

@@ -61,11 +61,12 @@ def test_without_the_option_it_is_possible():
 
 
 def test_every_thread_is_confined():
-    with harness.Server("-o", OPTION, "-o", "events=stderr") as server, server.connect() as conn:
+    args = ("-o", OPTION, "-o", "events=stderr,admin=0")
+    with harness.Server(*args) as server, server.connect() as conn:
         conn.ask(b"mn\r\n", b"MN\r\n")
         assert conn.stats(b"settings")["drop_privileges"] == "yes"
         tasks = list(pathlib.Path(f"/proc/{server.process.pid}/task").iterdir())
-        assert len(tasks) >= 6
+        assert len(tasks) >= 7
 
         def filters():
             found = {}
@@ -77,7 +78,7 @@ def test_every_thread_is_confined():
             return found
         outside = int(re.search(r"^Seccomp_filters:\s+(\d+)",
                                 pathlib.Path("/proc/self/status").read_text(), re.M)[1])
-        for name in ("worker 0", "housekeeper", "events"):  # once it has that name
+        for name in ("worker 0", "housekeeper", "events", "admin"):  # once it has that name
             harness.until(lambda name=name: filters().get(name) == outside + 2)
         assert filters()["matted"] == outside + 1
 

@@ -440,6 +440,33 @@ static void access_options(void **state)
     }
 }
 
+/* The admin listener: off unless asked for. */
+static void admin_options(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *admin, *hosts, *tokens, *cert;
+    } rows[] = {
+        {"", NULL, NULL, NULL, NULL},
+        {"--admin=11280", "11280", NULL, NULL, NULL},
+        {"-o admin=11280", "11280", NULL, NULL, NULL},
+        {"-o admin=1+[::1]:2 --admin=*:3", "1+[::1]:2+*:3", NULL, NULL, NULL},
+        {"-o admin=1,admin_hosts=a+b,admin_hosts=c", "1", "a+b+c", NULL, NULL},
+        {"--admin=1 --admin-token-file=/t --admin-tls-cert=/c", "1", NULL, "/t", "/c"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct opts opts;
+        const struct opt_result result = parse(&opts, rows[i].line);
+        assert_int_equal(result.action, OPT_RUN);
+        const char *const got[] = {opts.admin, opts.admin_hosts, opts.admin_token_file,
+                                   opts.admin_tls_cert};
+        const char *const want[] = {rows[i].admin, rows[i].hosts, rows[i].tokens, rows[i].cert};
+        for (size_t j = 0; j < COUNT_OF(got); j++)
+            assert_string_equal(got[j] != NULL ? got[j] : "-", want[j] != NULL ? want[j] : "-");
+        opt_fini(&opts);
+    }
+}
+
 static void very_long_values(void **state)
 {
     (void)state;
@@ -667,6 +694,7 @@ int main(void)
         cmocka_unit_test(listen_protocols),
         cmocka_unit_test(listen_tls),
         cmocka_unit_test(udp_policies),
+        cmocka_unit_test(admin_options),
         cmocka_unit_test(memory_auto),
         cmocka_unit_test(help),
     };

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "web/json.h"
+
+/* Bytes of the character at the start of `in`, which is not empty; 0: it is none (RFC 3629). */
+static size_t utf8_char(struct bytes in)
+{
+    static const struct {
+        uint8_t first_min, first_max, second_min, second_max;
+        size_t len;
+    } forms[] = {
+        {0x00, 0x7f, 0x80, 0xbf, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+    for (size_t i = 0; i < COUNT_OF(forms); i++) {
+        if (in.ptr[0] < forms[i].first_min || in.ptr[0] > forms[i].first_max)
+            continue;
+        if (in.len < forms[i].len)
+            return 0;
+        for (size_t j = 1; j < forms[i].len; j++)
+            if (in.ptr[j] < (j == 1 ? forms[i].second_min : 0x80) ||
+                in.ptr[j] > (j == 1 ? forms[i].second_max : 0xbf))
+                return 0;
+        return forms[i].len;
+    }
+    return 0;
+}
+
+void json_string(struct out *out, struct bytes text)
+{
+    out_put_str(out, "\"");
+    while (text.len > 0) {
+        const size_t len = utf8_char(text);
+        const uint8_t byte = text.ptr[0];
+        if (byte == '"' || byte == '\\')
+            out_printf(out, "\\%c", byte);
+        else if (len == 0 || byte < ' ' || byte == 0x7f || strchr("<>&", byte) != NULL)
+            out_printf(out, "\\u%04x", byte);
+        else
+            out_put(out, text.ptr, len);
+        text = bytes_skip(text, len == 0 ? 1 : len);
+    }
+    out_put_str(out, "\"");
+}
+
+static bool is_digit(uint8_t byte)
+{
+    return byte >= '0' && byte <= '9';
+}
+
+/* Does JSON read it as a number, and every reader the same one? */
+static bool is_number(struct bytes text)
+{
+    enum { DIGITS_MAX = 15 }; /* that many fit a double */
+    const bool minus = text.len > 0 && text.ptr[0] == '-';
+    if (minus)
+        text = bytes_skip(text, 1);
+    size_t whole = 0;
+    while (whole < text.len && is_digit(text.ptr[whole]))
+        whole++;
+    if (whole == 0 || whole > DIGITS_MAX || (whole > 1 && text.ptr[0] == '0'))
+        return false;
+    if (whole == text.len)
+        return true;
+    size_t at = whole + 1;
+    while (at < text.len && is_digit(text.ptr[at]))
+        at++;
+    return text.ptr[whole] == '.' && at > whole + 1 && at == text.len && at <= DIGITS_MAX + 1;
+}
+
+void json_rows(struct out *out, struct bytes lines)
+{
+    const char *comma = "";
+    out_put_str(out, "{");
+    while (lines.len > 0) {
+        struct bytes value = bytes_line_take(&lines);
+        if (!bytes_is(bytes_part_take(&value, ' ', NULL), "STAT"))
+            continue;
+        const struct bytes name = bytes_part_take(&value, ' ', NULL);
+        out_put_str(out, comma);
+        comma = ",";
+        json_string(out, name);
+        out_put_str(out, ":");
+        if (is_number(value))
+            out_put(out, value.ptr, value.len);
+        else
+            json_string(out, value);
+    }
+    out_put_str(out, "}");
+}
+
+void json_reachable(struct out *out, struct bytes lines)
+{
+    static const char *const names[] = {"address", "how", "where", "who", "what"};
+    const char *between = "";
+    out_put_str(out, "[");
+    while (lines.len > 0) {
+        struct bytes line = bytes_line_take(&lines);
+        out_put_str(out, between);
+        between = ",";
+        for (size_t i = 0; i < COUNT_OF(names); i++) {
+            out_printf(out, "%s\"%s\":", i == 0 ? "{" : ",", names[i]);
+            json_string(out, bytes_part_take(&line, '\t', NULL));
+        }
+        out_put_str(out, "}");
+    }
+    out_put_str(out, "]");
+}

@@ -7,7 +7,7 @@ PREFIX       = /usr/local
 USER_FLAG    = $(if $(filter 0,$(shell id -u)),-u nobody)
 
 .NOTPARALLEL:
-.PHONY: help run build test demo bench soak fuzz install test-clients format docs deps clean
+.PHONY: help run build test demo bench soak fuzz install test-clients deb test-deb format docs deps clean
 
 help:
 	@echo 'make run           build optimised and serve 127.0.0.1:11211 (ARGS="-m 1024": options)'
@@ -18,6 +18,8 @@ help:
 	@echo 'make fuzz          fuzz every parser for FUZZ_SECONDS=$(FUZZ_SECONDS) each'
 	@echo 'make soak          ten minutes of mixed load from 100 connections, every byte checked'
 	@echo 'make test-clients  real clients of several languages against the server'
+	@echo 'make deb           packages for Debian, into build/deb'
+	@echo 'make test-deb      build them; install, upgrade and purge them in a fresh Debian'
 	@echo 'make install       into PREFIX=$(PREFIX) (below DESTDIR)'
 	@echo 'make format        lay out the sources'
 	@echo 'make docs          write docs/metrics.md from the tables'
@@ -57,6 +59,14 @@ fuzz:
 test-clients: build/release/matted
 	@sh tools/install-deps clients
 	@/usr/bin/python3 tests/clients/run.py $(ARGS)
+
+deb:
+	@sh tools/install-deps build deb
+	@sh tools/deb
+
+test-deb: deb
+	@sh tools/install-deps test-deb
+	@/usr/bin/python3 -m pytest -q -rs -p no:cacheprovider tests/deb
 
 install: build/release/matted
 	meson configure build/release --prefix=$(PREFIX)

@@ -8,6 +8,7 @@ too, but with one client core they also depend on the client.
 
 SPDX-License-Identifier: BSD-3-Clause
 """
+import contextlib
 import os
 import statistics
 import sys
@@ -62,10 +63,13 @@ GATE_RULES = 1000
 GATE_LOADS = ROWS[:3]
 RSS_ROW = "RSS for 4 M items of 16 + 64 B"
 RSS_TARGET, RSS_RIVAL = 0.70, 0.83
-HALF_ROW = "p99 at half load"
+HALF_ROWS = {"p99_us": "p99 at half load", "p999_us": "p99.9 at half load"}
 HALF_TARGET = 1.0
 
-FLOOR_VALUE_BYTES = 1024  # above, a server that copies each value is no floor
+# Connections that have asked once and are silent since; what one costs the process.
+IDLE_ROW = "idle connections"
+IDLE_CONNECTIONS, IDLE_BYTES_TARGET = 10_000, 1024
+IDLE_WAIT_S = 2  # for what a server gives back when nothing happens
 
 # Bytes per item beyond key and value: value bytes, items at rest, memory that holds them all.
 OVERHEAD_AT_REST = [(16, 4_000_000, 2048), (64, 4_000_000, 2048), (300, 1_000_000, 2048),
@@ -93,6 +97,9 @@ class Bench:
     def start_floor(self, settings):
         """The responder that does nothing; its values are not worth a check."""
         argv = [self.floor, "--value-bytes", str(settings["value-bytes"])]
+        if "tls" in settings:
+            folder = peers.certificate()
+            argv += ["--tls-cert", f"{folder}/cert.pem", "--tls-key", f"{folder}/key.pem"]
         return {"floor": peers.Server("floor", argv)}
 
     def stop(self, servers):
@@ -135,9 +142,7 @@ class Bench:
                 self.preload(server, settings)
             if dataset is HUGE:
                 done.append(self.rss_row(servers))
-            has_floor = (settings["value-bytes"] <= FLOOR_VALUE_BYTES and "tls" not in settings
-                         and dataset is not UDP)
-            if has_floor and os.path.exists(self.floor):
+            if dataset is not UDP and os.path.exists(self.floor):
                 servers.update(self.start_floor(settings))
             for row in rows:
                 done += self.cpu_rows(row, servers, settings)
@@ -148,11 +153,9 @@ class Bench:
     def cpu_rows(self, row, servers, settings):
         name, target, rival, _, load = row
         self.say(f"  {name}")
-        if "get-percent" in load:  # the floor knows no set
-            servers = {key: server for key, server in servers.items() if key != "floor"}
         done = [summary(name, target, rival, self.rounds(servers, {**settings, **load}))]
         if name == FIRST_ROW:
-            done.append(self.half_load_row(servers, {**settings, **load}, done[0]))
+            done += self.half_load_rows(servers, {**settings, **load}, done[0])
         return done
 
     def gate(self):
@@ -181,14 +184,36 @@ class Bench:
         return {"name": RSS_ROW, "kind": "rss", "target": RSS_TARGET, "rival": RSS_RIVAL,
                 "ratio": rss["ours"] / rss["memcached"], "rss_bytes": rss}
 
-    def half_load_row(self, servers, settings, first):
+    def half_load_rows(self, servers, settings, first):
         """Open loop at half of what memcached did in the first row; latency from the due time."""
-        self.say("  " + HALF_ROW)
+        self.say("  " + " and ".join(HALF_ROWS.values()))
         rate = int(first["memcached"]["ops_per_s"] / 2)
         results = self.rounds(servers, {**settings, "rate": rate})
-        row = summary(HALF_ROW, HALF_TARGET, None, results)
-        row.update(kind="p99", rate=rate, cpu_ratio=row["ratio"],
-                   floor_ratio=None, ratio=row["ours"]["p99_us"] / row["memcached"]["p99_us"])
+        for what, name in HALF_ROWS.items():
+            row = summary(name, HALF_TARGET, None, results)
+            theirs = row["memcached"][what]
+            row.update(kind="p99", what=what, rate=rate, cpu_ratio=row["ratio"],
+                       floor_ratio=row["floor"][what] / theirs if "floor" in row else None,
+                       ratio=row["ours"][what] / theirs)
+            yield row
+
+    def idle(self):
+        """What the process grows by with each connection that has asked once and is silent."""
+        self.say(f"  {IDLE_CONNECTIONS} {IDLE_ROW}")
+        row = {"connections": IDLE_CONNECTIONS, "target": IDLE_BYTES_TARGET}
+        peers.files_allow(IDLE_CONNECTIONS + 100)
+        for name, program in self.programs.items():
+            argv = peers.cache_argv(program, 64, connections=IDLE_CONNECTIONS + 100)
+            with peers.Server(name, argv) as server:
+                peers.ask_once(server.port, 1)  # what is made for the first one only
+                before = server.memory()
+                with contextlib.ExitStack() as stack:
+                    peers.ask_once(server.port, IDLE_CONNECTIONS, stack)
+                    time.sleep(IDLE_WAIT_S)
+                    after = server.memory()
+                row[name] = {field: (after[field] - before[field]) / IDLE_CONNECTIONS
+                             for field in after}
+                row[name]["empty_bytes"] = before["Rss"]
         return row
 
     def overhead(self, value_bytes, keys, memory_mb, full):
@@ -197,12 +222,15 @@ class Bench:
         settings = {"keys": keys, "value-bytes": value_bytes}
         for name, program in self.programs.items():
             with peers.Server(name, peers.cache_argv(program, memory_mb)) as server:
+                time.sleep(0.5)
+                empty = server.rss_bytes()
                 self.preload(server, settings, allow_misses=int(full))
                 time.sleep(1)
                 rss = server.rss_bytes()
                 items = self.count_items(server, settings) if full else keys
-                row[name] = {"items": items, "rss_bytes": rss,
-                             "overhead": rss / items - KEY_BYTES - value_bytes}
+                row[name] = {"items": items, "rss_bytes": rss, "empty_bytes": empty,
+                             "overhead": rss / items - KEY_BYTES - value_bytes,
+                             "overhead_grown": (rss - empty) / items - KEY_BYTES - value_bytes}
         return row
 
     def count_items(self, server, settings):
@@ -218,6 +246,7 @@ class Bench:
             if mine:
                 rows += self.group(dataset, mine)
         return {"rows": rows, "gate": self.gate() if self.wanted(GATE_ROW) else [],
+                "idle": self.idle() if self.wanted(IDLE_ROW) else None,
                 "overheads": self.overheads() if self.args.only is None else []}
 
     def overheads(self):

@@ -17,7 +17,7 @@
 enum { RECV_BYTES = 256 * 1024 };
 static _Thread_local uint8_t recv_buf[RECV_BYTES];
 
-static int connect_to(const char *host, uint16_t port)
+int conn_connect(const char *host, uint16_t port)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
@@ -39,7 +39,7 @@ static int connect_to(const char *host, uint16_t port)
 
 int conn_open(struct conn *conn, const char *host, uint16_t port, bool tls)
 {
-    int fd = connect_to(host, port);
+    int fd = conn_connect(host, port);
     if (fd < 0)
         return fd;
     int one = 1;
@@ -141,6 +141,18 @@ void conn_set(struct conn *conn, const struct item *item, uint32_t exptime_s)
     conn->send_len += (size_t)(dst + 2 - begin);
 }
 
+void conn_incr(struct conn *conn, const struct item *item)
+{
+    struct conn_ask *ask = ask_add(conn, item, CONN_INCR);
+    ask->last = true;
+    uint8_t *begin = send_reserve(conn, conn->key_bytes + 16);
+    memcpy(begin, "incr ", 5);
+    ask->key_at = (uint32_t)(begin + 5 - conn->send);
+    item_key_write(begin + 5, conn->key_bytes, item->id);
+    memcpy(begin + 5 + conn->key_bytes, " 1\r\n", 4);
+    conn->send_len += conn->key_bytes + 9;
+}
+
 bool conn_send(struct conn *conn)
 {
     while (conn_send_pending(conn)) {
@@ -218,6 +230,16 @@ static bool line_set(struct conn *conn, struct bytes line)
     return true;
 }
 
+static bool line_incr(struct conn *conn, struct bytes line)
+{
+    if (line.len == 0 || line.ptr[0] < '0' || line.ptr[0] > '9')
+        return fail(conn, "unexpected answer to incr");
+    conn->counts->sets++;
+    conn->asks[conn->ask_next].hit = true;
+    conn->ask_first = ++conn->ask_next;
+    return true;
+}
+
 /* Count a whole request at once, so that a window that ends within it counts none of it. */
 static void get_end(struct conn *conn)
 {
@@ -240,6 +262,8 @@ static bool line_handle(struct conn *conn, struct bytes line)
         return fail(conn, "an answer that nobody asked for");
     if (conn->asks[conn->ask_next].kind == CONN_SET)
         return line_set(conn, line);
+    if (conn->asks[conn->ask_next].kind == CONN_INCR)
+        return line_incr(conn, line);
     if (bytes_starts(line, bytes_of("VALUE ", 6)))
         return line_value(conn, line);
     if (!bytes_is(line, "END"))

@@ -17,7 +17,7 @@
 #include "item.h"
 #include "tls.h"
 
-enum conn_kind { CONN_GET, CONN_SET };
+enum conn_kind { CONN_GET, CONN_SET, CONN_INCR };
 
 struct conn_ask {
     struct item item;
@@ -29,7 +29,7 @@ struct conn_ask {
 };
 
 struct conn_counts {
-    uint64_t gets, hits, sets, refused; /* refused: a set answered SERVER_ERROR */
+    uint64_t gets, hits, sets, refused; /* refused: a set answered SERVER_ERROR; incrs are sets */
     uint64_t values_checked, bytes_received;
 };
 
@@ -60,6 +60,8 @@ enum conn_rc {
     CONN_BROKEN /* conn->error says why */
 };
 
+/* Connect to a numeric address. Returns the socket, which blocks, or -errno. Owns: close(). */
+MUST_USE int conn_connect(const char *host, uint16_t port);
 /* Connect to a numeric address. Returns 0 or -errno. */
 MUST_USE int conn_open(struct conn *conn, const char *host, uint16_t port, bool tls);
 void conn_close(struct conn *conn);
@@ -69,6 +71,8 @@ void conn_get_begin(struct conn *conn);
 void conn_get_key(struct conn *conn, const struct item *item, bool check);
 void conn_get_end(struct conn *conn);
 void conn_set(struct conn *conn, const struct item *item, uint32_t exptime_s);
+/* incr by 1; the answer may be any number. */
+void conn_incr(struct conn *conn, const struct item *item);
 
 static inline void conn_get(struct conn *conn, const struct item *item, bool check)
 {

@@ -12,9 +12,15 @@
  * byte by byte unless --check-every says otherwise. A miss, a refused set or a wrong byte is an
  * error; --allow-misses 1 permits the first two.
  *
+ * For stalls: the longest time between two answers in the window is printed, and beside it the
+ * longest turn of our own loop, for what this program overslept is not the server's. --fresh and
+ * --churn make the sets disturb the server while the gets are of keys that stay as they are;
+ * --aside lets another client disturb it.
+ *
  * Threads:  one.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "args.h"
+#include "aside.h"
 #include "conn.h"
 #include "cpu.h"
 #include "hist.h"
@@ -43,6 +49,9 @@ struct load_opts {
     struct dist_sizes sizes;
     double get_percent, zipf, seconds, warmup_s, rate;
     uint64_t ops_max, preload, check_every, allow_misses, server_pid, seed, exptime_s, tls;
+    uint64_t fresh, churn, incr;
+    struct dist_sizes churn_sizes;
+    const char *aside;
 };
 
 enum load_phase { PHASE_PRELOAD, PHASE_RUN, PHASE_DRAIN };
@@ -60,6 +69,10 @@ struct load {
     uint32_t *zipf_ring; /* NULL: uniform */
     size_t zipf_next;
     double due_ns; /* of the next trip, with --rate */
+    uint64_t fresh_next;
+    struct aside aside;
+    /* when the last answer came; the longest time between two; the longest turn of the loop */
+    uint64_t answer_ns, gap_ns, turn_ns;
     struct conn_counts counts;
     struct hist hist;
 };
@@ -86,7 +99,13 @@ static const struct args_row rows[] = {
     {"allow-misses", ARGS_COUNT, AT(allow_misses), 0, 1, "1: misses and refused sets are no error"},
     {"server-pid", ARGS_COUNT, AT(server_pid), 0, 1e9, "whose CPU time to measure; 0: none"},
     {"seed", ARGS_COUNT, AT(seed), 0, 1e15, "of the random choices"},
-    {"exptime", ARGS_COUNT, AT(exptime_s), 0, 1e9, "exptime of every set"},
+    {"exptime", ARGS_COUNT, AT(exptime_s), 0, 4e9, "exptime of every set"},
+    {"fresh", ARGS_COUNT, AT(fresh), 0, 1, "1: each set is of a new key beyond the keys"},
+    {"churn", ARGS_COUNT, AT(churn), 0, 2e9, "sets are of so many keys beyond the keys; 0: off"},
+    {"churn-bytes", ARGS_SIZES, AT(churn_sizes), 0, 0, "their sizes, drawn anew for each set"},
+    {"incr", ARGS_COUNT, AT(incr), 0, 1, "1: incr instead of set; the values must be numbers"},
+    {"aside", ARGS_TEXT, AT(aside), 0, 0,
+     "commands of another client, parted by ';', spread over the window"},
     {"tls", ARGS_COUNT, AT(tls), 0, 1, "1: by TLS; the server's certificate is not checked"},
     {0},
 };
@@ -112,6 +131,19 @@ static struct item item_draw(struct load *load)
     return item_of(load, load->zipf_ring[load->zipf_next++ % ZIPF_RING]);
 }
 
+/* What a set is about. */
+static struct item item_draw_set(struct load *load)
+{
+    const struct load_opts *opts = &load->opts;
+    if (opts->fresh)
+        return item_of(load, opts->keys + load->fresh_next++);
+    if (opts->churn == 0)
+        return item_draw(load);
+    uint64_t id = opts->keys + dist_rng_below(&load->rng, opts->churn);
+    uint32_t bytes = dist_sizes_pick(&opts->churn_sizes, dist_rng_next(&load->rng) >> 16);
+    return (struct item){.id = id, .value_bytes = bytes};
+}
+
 static bool check_draw(struct load *load)
 {
     return load->opts.check_every != 0 && load->check_next++ % load->opts.check_every == 0;
@@ -129,11 +161,15 @@ static void trip_build_run(struct load *load, struct conn *conn)
 {
     const struct load_opts *opts = &load->opts;
     for (uint64_t i = 0; i < opts->depth; i++) {
-        struct item item = item_draw(load);
         if (opts->get_percent < 100.0 && dist_rng_unit(&load->rng) * 100.0 >= opts->get_percent) {
-            conn_set(conn, &item, (uint32_t)opts->exptime_s);
+            struct item item = item_draw_set(load);
+            if (opts->incr)
+                conn_incr(conn, &item);
+            else
+                conn_set(conn, &item, (uint32_t)opts->exptime_s);
             continue;
         }
+        struct item item = item_draw(load);
         conn_get_begin(conn);
         conn_get_key(conn, &item, check_draw(load));
         for (uint64_t key = 1; key < opts->multiget; key++) {
@@ -203,6 +239,9 @@ static void conn_event(struct load *load, struct conn *conn, uint32_t events)
     }
     uint64_t now_ns = cpu_clock_ns();
     hist_add(&load->hist, now_ns > conn->sent_ns ? now_ns - conn->sent_ns : 0);
+    if (now_ns - load->answer_ns > load->gap_ns)
+        load->gap_ns = now_ns - load->answer_ns;
+    load->answer_ns = now_ns;
     load->idle[load->idle_count++] = conn;
 }
 
@@ -211,24 +250,40 @@ static uint64_t ops_done(const struct load *load)
     return load->counts.gets + load->counts.sets;
 }
 
+static void aside_event(struct load *load, uint64_t now_ns)
+{
+    if (!aside_recv(&load->aside, now_ns))
+        die("aside", load->aside.error);
+}
+
 /* Serve until `end_ns`, `ops_max` operations (0: no limit) or, without new work, all idle. */
 static void loop_run(struct load *load, uint64_t end_ns, uint64_t ops_max)
 {
     struct epoll_event events[EVENTS_MAX];
+    uint64_t last_ns = cpu_clock_ns();
     for (;;) {
         uint64_t now_ns = cpu_clock_ns();
+        if (now_ns - last_ns > load->turn_ns)
+            load->turn_ns = now_ns - last_ns;
         if (now_ns >= end_ns || (ops_max != 0 && ops_done(load) >= ops_max))
             return;
         if (load->phase != PHASE_RUN && load->idle_count == load->opts.connections)
             return;
         if (open_loop(load))
             trips_start_due(load, now_ns);
+        if (!aside_step(&load->aside, now_ns))
+            die("aside", load->aside.error);
         /* The open loop spins: a timer's slack would be counted as the server's latency. */
         int count = epoll_wait(load->epoll_fd, events, EVENTS_MAX, open_loop(load) ? 0 : 100);
         if (count < 0 && errno != EINTR)
             die("epoll_wait", strerror(errno));
-        for (int i = 0; i < count; i++)
-            conn_event(load, events[i].data.ptr, events[i].events);
+        last_ns = open_loop(load) ? now_ns : cpu_clock_ns(); /* a closed loop sleeps in between */
+        for (int i = 0; i < count; i++) {
+            if (events[i].data.ptr == &load->aside)
+                aside_event(load, now_ns);
+            else
+                conn_event(load, events[i].data.ptr, events[i].events);
+        }
         /* First all answers were read, now all new trips are sent: a server that is faster than
          * this client finds many at once, as a busy one does, rather than waking for each. */
         if (!open_loop(load))
@@ -266,6 +321,12 @@ static void conns_open(struct load *load)
             die("epoll_ctl", strerror(errno));
         load->idle[load->idle_count++] = conn;
     }
+    int rc = aside_open(&load->aside, opts->host, (uint16_t)opts->port, opts->aside);
+    if (rc < 0)
+        die("connect", strerror(-rc));
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &load->aside};
+    if (load->aside.fd >= 0 && epoll_ctl(load->epoll_fd, EPOLL_CTL_ADD, load->aside.fd, &event) < 0)
+        die("epoll_ctl", strerror(errno));
 }
 
 /* Popular keys are scattered over the key space by a prime factor, not adjacent. */
@@ -298,7 +359,7 @@ static void drain(struct load *load)
 
 struct window {
     uint64_t begin_ns, end_ns;
-    uint64_t client_ns;
+    uint64_t client_ns, gap_ns, turn_ns;
     struct cpu_time server;
 };
 
@@ -323,7 +384,9 @@ static struct window measure(struct load *load)
     int pid = (int)load->opts.server_pid;
     struct window window = {.client_ns = own_cpu_ns()};
     struct cpu_time before = cpu_time_read(pid);
-    window.begin_ns = cpu_clock_ns();
+    window.begin_ns = load->answer_ns = cpu_clock_ns();
+    load->gap_ns = load->turn_ns = 0;
+    aside_begin(&load->aside, window.begin_ns, load->opts.seconds * NS_PER_S);
     loop_run(load, window.begin_ns + (uint64_t)(load->opts.seconds * NS_PER_S), load->opts.ops_max);
     if (ops_done(load) == 0) /* starved by other programs: wait for one */
         loop_run(load, cpu_clock_ns() + (uint64_t)DRAIN_S * NS_PER_S, 1);
@@ -331,6 +394,8 @@ static struct window measure(struct load *load)
         die("measure", "not one answer");
     window.server = cpu_time_read(pid);
     window.end_ns = cpu_clock_ns();
+    window.gap_ns = load->gap_ns; /* the drain's do not count */
+    window.turn_ns = load->turn_ns;
     window.client_ns = own_cpu_ns() - window.client_ns;
     window.server.run_ns -= before.run_ns;
     window.server.user_ticks -= before.user_ticks;
@@ -356,9 +421,16 @@ static void report(const struct load *load, const struct conn_counts *counts,
            ticks == 0 ? 0.0 : (double)cpu->user_ticks / (double)ticks);
     printf(",\"client_ns_per_op\":%.2f,\"trips\":%" PRIu64, (double)window->client_ns / ops,
            hist->count);
-    printf(",\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f}\n",
+    printf(",\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f",
            (double)hist_quantile(hist, 0.5) / 1e3, (double)hist_quantile(hist, 0.99) / 1e3,
            (double)hist_quantile(hist, 0.999) / 1e3, (double)hist->max_ns / 1e3);
+    printf(",\"gap_us\":%.1f,\"own_turn_us\":%.1f", (double)window->gap_ns / 1e3,
+           (double)window->turn_ns / 1e3);
+    printf(",\"aside_sent\":%" PRIu64 ",\"aside_bytes\":%" PRIu64 ",\"aside_last_s\":%.3f}\n",
+           load->aside.sent, load->aside.bytes,
+           load->aside.bytes == 0
+               ? 0.0
+               : ((double)load->aside.last_ns - (double)window->begin_ns) / NS_PER_S);
 }
 
 int main(int argc, char **argv)
@@ -378,7 +450,8 @@ int main(int argc, char **argv)
                  .check_every = 1,
                  .seed = 1},
     };
-    if (!dist_sizes_parse(&load.opts.sizes, "100"))
+    if (!dist_sizes_parse(&load.opts.sizes, "100") ||
+        !dist_sizes_parse(&load.opts.churn_sizes, "uniform:10:1000"))
         return 1;
     args_parse(rows, &load.opts, argc, argv);
     item_init();
@@ -396,6 +469,7 @@ int main(int argc, char **argv)
     report(&load, &counts, &window);
     for (uint64_t i = 0; i < load.opts.connections; i++)
         conn_close(&load.conns[i]);
+    aside_close(&load.aside);
     if (!load.opts.allow_misses && (counts.hits != counts.gets || counts.refused > 0)) {
         fprintf(stderr, "load: misses or refused sets\n");
         return 3;

@@ -7,6 +7,7 @@ import datetime
 import json
 import os
 import platform
+import resource
 import shutil
 import signal
 import socket
@@ -83,9 +84,10 @@ def arguments(options):
     return args
 
 
-def cache_argv(program, memory_mb):
-    """The same options for both: one worker, TCP on loopback, that much memory."""
-    argv = [program, "-l", HOST, "-U", "0", "-t", "1", "-c", "2048", "-m", str(memory_mb)]
+def cache_argv(program, memory_mb, connections=2048, workers=1):
+    """The same options for both: TCP on loopback, that much memory."""
+    argv = [program, "-l", HOST, "-U", "0", "-t", str(workers), "-c", str(connections),
+            "-m", str(memory_mb)]
     return argv + (["-u", "nobody"] if os.geteuid() == 0 else [])
 
 
@@ -103,8 +105,8 @@ def gate_argv(rules, made=[]):
             "limit_bytes_prefix=2g,limit_conns=1000000,limit_conns_prefix=1000000"]
 
 
-def tls_argv(made=[]):
-    """Options for TLS, with a certificate that is made for this run."""
+def certificate(made=[]):
+    """The folder of a certificate and its key, cert.pem and key.pem, made for this run."""
     if not made:
         made.append(tempfile.TemporaryDirectory(prefix="matte-bench-"))
         folder = made[0].name
@@ -116,7 +118,12 @@ def tls_argv(made=[]):
         if done.returncode != 0:
             raise Failed(f"openssl made no certificate: {done.stderr.decode().strip()}")
         os.chmod(os.path.join(folder, "key.pem"), 0o644)  # servers become another user
-    folder = made[0].name
+    return made[0].name
+
+
+def tls_argv():
+    """Options for TLS."""
+    folder = certificate()
     return ["-Z", "-o", f"ssl_chain_cert={folder}/cert.pem,ssl_key={folder}/key.pem"]
 
 
@@ -166,12 +173,47 @@ class Server:
             self.process.wait()
         self.process.stderr.close()
 
+    def memory(self):
+        """Bytes of the process as the kernel adds them up: Rss, Pss, Anonymous."""
+        with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as rollup:
+            rows = dict(line.split(":", 1) for line in rollup if ":" in line)
+        return {name: int(rows[name].split()[0]) * 1024 for name in ("Rss", "Pss", "Anonymous")}
+
     def rss_bytes(self):
         with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
             for line in status:
                 if line.startswith("VmRSS:"):
                     return int(line.split()[1]) * 1024
         raise Failed(f"{self.name} has no VmRSS")
+
+
+def files_allow(count):
+    """Let this process have so many open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(hard, count)))
+
+
+def ask(port, request, answer):
+    """Send a request on a connection of its own; the answer must be that."""
+    with socket.create_connection((HOST, port), 10) as conn:
+        conn.sendall(request)
+        got = conn.recv(len(answer) + 1)
+    if got != answer:
+        raise Failed(f"{request!r} was answered {got!r}")
+
+
+def ask_once(port, count, stack=None):
+    """Open connections that ask for one key each; `stack` keeps them open."""
+    for _ in range(count):
+        conn = socket.create_connection((HOST, port), 10)
+        conn.sendall(b"get nothing\r\n")
+        if conn.recv(100) != b"END\r\n":
+            raise Failed("an idle connection got no answer")
+        if stack is None:
+            conn.close()
+        else:
+            stack.enter_context(conn)
 
 
 def options(settings):

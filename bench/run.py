@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""bench/run.py: `make bench`. Everything: compare.py, then misses.py; --quick is passed on.
+"""bench/run.py: `make bench`. Everything, one after the other; --quick is passed on.
 
 SPDX-License-Identifier: BSD-3-Clause
 """
@@ -11,7 +11,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def main():
-    for script in ("compare.py", "misses.py"):
+    for script in ("compare.py", "stalls.py", "scaling.py", "misses.py"):
         done = subprocess.run([sys.executable, os.path.join(HERE, script), *sys.argv[1:]],
                               check=False)
         if done.returncode != 0:

@@ -13,5 +13,14 @@
 #define ALWAYS_INLINE          inline __attribute__((always_inline))
 #define COUNT_OF(array)        (sizeof(array) / sizeof((array)[0]))
 
+/* ThreadSanitizer is watching: it does not understand some things that are all right. */
+#if defined(__SANITIZE_THREAD__)
+#define MATTE_TSAN
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define MATTE_TSAN
+#endif
+#endif
+
 /* One cache line on every machine that we run on; what two threads write lies on different ones. */
 enum { CACHE_LINE_BYTES = 64 };

@@ -2,7 +2,7 @@
  *
  * The seed is drawn at start-up, so nobody outside can choose keys that collide.
  *
- * Includes: xxhash.h (header only).  Included by: hot, event, store, gate, cmd.  Pure.
+ * Includes: xxhash.h (header only).  Included by: hot, event, store, gate, cmd, cli.  Pure.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 

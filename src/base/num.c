@@ -37,27 +37,23 @@ size_t num_digits_u64(uint64_t value)
     return digits;
 }
 
-/* Two digits per division: answers print two or three numbers per hit. */
-static const char pairs[] = "00010203040506070809101112131415161718192021222324"
-                            "25262728293031323334353637383940414243444546474849"
-                            "50515253545556575859606162636465666768697071727374"
-                            "75767778798081828384858687888990919293949596979899";
+/* Two digits per division. */
+const char num_pairs[] = "00010203040506070809101112131415161718192021222324"
+                         "25262728293031323334353637383940414243444546474849"
+                         "50515253545556575859606162636465666768697071727374"
+                         "75767778798081828384858687888990919293949596979899";
 
-size_t num_format_u64(uint8_t *dst, uint64_t value)
+size_t num_format_long(uint8_t *dst, uint64_t value)
 {
-    if (value < 10) {
-        dst[0] = (uint8_t)('0' + value);
-        return 1;
-    }
     const size_t digits = num_digits_u64(value);
     size_t at = digits;
     while (value >= 100) {
         at -= 2;
-        memcpy(dst + at, pairs + 2 * (value % 100), 2);
+        memcpy(dst + at, num_pairs + 2 * (value % 100), 2);
         value /= 100;
     }
     if (value >= 10)
-        memcpy(dst, pairs + 2 * value, 2);
+        memcpy(dst, num_pairs + 2 * value, 2);
     else
         dst[0] = (uint8_t)('0' + value);
     return digits;

@@ -17,9 +17,9 @@ enum cli_option_number {
 #include "tbl/cli_options.def"
     CLI_OPTION_COUNT
 };
-/* The same as bits, for sets of options. */
-enum cli_option {
-#define OPTION(id, ...) CLI_##id = 1 << CLI_NUMBER_##id,
+/* The same as bits, for sets of options: more than an int of ISO C has. */
+__extension__ enum cli_option {
+#define OPTION(id, ...) CLI_##id = 1ull << CLI_NUMBER_##id,
 #include "tbl/cli_options.def"
 };
 
@@ -40,28 +40,54 @@ struct cli_texts {
 struct cli_args {
 #define OPTION(id, field, kind, ...) CLI_CTYPE_##kind(field)
 #include "tbl/cli_options.def"
-    uint32_t given; /* set of enum cli_option: not the default */
+    uint64_t given; /* set of enum cli_option: not the default */
+    bool in_shell;  /* a prompt follows: a value ends with a line end */
     char **words;   /* what is no option */
     int word_count;
 };
 
 struct cli_command {
-    const char *name, *arguments;
+    const char *heading; /* of the group that begins here, or NULL */
+    const char *id, *arguments;
     int words_min, words_max;
-    uint32_t options; /* set of enum cli_option */
+    uint64_t options; /* set of enum cli_option */
     enum cli_exit (*run)(const struct cli_args *args);
     const char *help, *text;
 };
 
-enum { CLI_FAULT_BYTES = 200 };
+struct cli_option_row {
+    uint64_t bit;
+    enum cli_kind {
+        CLI_KIND_FLAG,
+        CLI_KIND_TEXT,
+        CLI_KIND_TEXTS,
+        CLI_KIND_NUMBER,
+        CLI_KIND_SIGNED,
+        CLI_KIND_TIME_MS,
+    } kind;
+    char letter;
+    const char *name, *word, *dflt;
+    int64_t min, max; /* of the field; of a text's length */
+    size_t offset;    /* in struct cli_args */
+    const char *help;
+};
 
-/* The subcommand `name`, or NULL. */
+enum { CLI_FAULT_BYTES = 200, CLI_NAME_BYTES = 32 };
+
+/* The subcommand `name`, or NULL. What has a '_' in its row is written with '-', or as the row. */
 const struct cli_command *cli_command_find(const char *name);
+/* The nth of all subcommands, or NULL behind the last one. */
+const struct cli_command *cli_command_at(size_t index);
+const char *cli_command_name(const struct cli_command *command, char ret_name[CLI_NAME_BYTES]);
+/* The nth of all options, or NULL behind the last one. */
+const struct cli_option_row *cli_option_at(size_t index);
 
+void cli_args_defaults(struct cli_args *ret_args);
 /* Read what follows the subcommand: `argv` of `argc` words, which are put into another order.
+ * `args` has the defaults (cli_args_defaults()), or what is to be taken for them.
  * Returns false with a line for the user in `fault`. */
 MUST_USE bool cli_args_parse(const struct cli_command *command, int argc, char **argv,
-                             struct cli_args *ret_args, char fault[CLI_FAULT_BYTES]);
+                             struct cli_args *args, char fault[CLI_FAULT_BYTES]);
 
 /* Seconds with up to three decimals, as milliseconds. Returns false on anything else, and above
  * `max_ms`. */
@@ -70,4 +96,6 @@ MUST_USE bool cli_time_parse(struct bytes text, uint64_t max_ms, uint64_t *ret_m
 /* Text of words, and a line end: wrapped to a terminal of 80 columns, from column `at` on. */
 void cli_wrapped_print(FILE *file, const char *text, int at);
 void cli_help_print(FILE *file);
+/* All subcommands for a manual page, in the language of scdoc(5). */
+void cli_print_manual(FILE *file);
 void cli_command_help_print(FILE *file, const struct cli_command *command);

@@ -202,3 +202,37 @@ enum cli_exit cli_link_reply(struct cli_link *link, struct cli_reply *ret_reply)
             return failed(link, more);
     }
 }
+
+void cli_link_extend(struct cli_link *link)
+{
+    if (link->datagram == NULL)
+        cli_conn_deadline(&link->conn, link->args->timeout_ms);
+}
+
+enum cli_exit cli_link_rows(struct cli_link *link, const char *request, const char *unknown,
+                            struct cli_rows *rows)
+{
+    enum cli_exit code = cli_link_ask(link, bytes_str(request), CLI_ASK_READS);
+    while (code == CLI_FINE) {
+        struct cli_reply reply;
+        code = cli_link_reply(link, &reply);
+        if (code != CLI_FINE)
+            break;
+        if (reply.kind == CLI_REPLY_END) {
+            cli_rows_done(rows);
+            return CLI_FINE;
+        }
+        if (reply.kind == CLI_REPLY_ERROR && reply.text.len == 0 && rows->count == 0) {
+            if (unknown != NULL)
+                cli_error("%s", unknown);
+            return CLI_NO;
+        }
+        if (reply.kind != CLI_REPLY_STAT && reply.kind != CLI_REPLY_CONFIG)
+            return cli_link_refused(&reply);
+        if (!cli_rows_add(rows, reply.key, reply.text)) {
+            cli_error("the answer is too long");
+            code = CLI_FAILED;
+        }
+    }
+    return code;
+}

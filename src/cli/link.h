@@ -10,6 +10,7 @@
 #include "cli/conn.h"
 #include "cli/datagram.h"
 #include "cli/reply.h"
+#include "cli/rows.h"
 
 struct cli_link {
     const struct cli_args *args;
@@ -34,3 +35,10 @@ MUST_USE enum cli_exit cli_link_reply(struct cli_link *link, struct cli_reply *r
 /* Say that `reply` is not what was asked for. Returns CLI_NO when the server says that something is
  * wrong, CLI_FAILED when it makes no sense. */
 enum cli_exit cli_link_refused(const struct cli_reply *reply);
+
+/* Let --timeout begin anew: an answer that has no end in sight comes on. */
+void cli_link_extend(struct cli_link *link);
+/* Ask for a listing, and take all of it to `rows`, which are empty. Where the server does not know
+ * the request, it is CLI_NO with the line `unknown`; NULL: without a line. */
+MUST_USE enum cli_exit cli_link_rows(struct cli_link *link, const char *request,
+                                     const char *unknown, struct cli_rows *rows);

@@ -14,7 +14,7 @@ static const char *call_fault(const struct cli_args *args, struct gate_rights *r
     const char *what = gate_name_fault(bytes_str(args->words[1]));
     if (what != NULL)
         return "a user's name has 1 to 255 bytes, without ':' and line ends";
-    if (args->remove && (args->given & ~(uint32_t)CLI_DELETE) != 0)
+    if (args->remove && (args->given & ~(uint64_t)CLI_DELETE) != 0)
         return "--delete goes with no other option";
     if (args->keep_password && (args->given & (CLI_STDIN | CLI_ITERATIONS)) != 0)
         return "--keep-password goes with --rights and --prefix only";

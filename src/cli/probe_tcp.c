@@ -58,6 +58,18 @@ static enum cli_speech speech_of(const struct cli_reply *reply)
     case CLI_REPLY_NOT_STORED:
     case CLI_REPLY_DELETED:
     case CLI_REPLY_NOT_FOUND:
+    case CLI_REPLY_VA:
+    case CLI_REPLY_EXISTS:
+    case CLI_REPLY_TOUCHED:
+    case CLI_REPLY_OK:
+    case CLI_REPLY_HD:
+    case CLI_REPLY_NS:
+    case CLI_REPLY_EX:
+    case CLI_REPLY_NF:
+    case CLI_REPLY_EN:
+    case CLI_REPLY_MN:
+    case CLI_REPLY_CONFIG:
+    case CLI_REPLY_NUMBER:
     case CLI_REPLY_OTHER:
         return CLI_SPEECH_STRANGE;
     }

@@ -12,12 +12,23 @@ static const struct {
 } words[] = {
     {"VERSION", CLI_REPLY_VERSION},
     {"VALUE", CLI_REPLY_VALUE},
+    {"VA", CLI_REPLY_VA},
     {"STAT", CLI_REPLY_STAT},
     {"END", CLI_REPLY_END},
     {"STORED", CLI_REPLY_STORED},
     {"NOT_STORED", CLI_REPLY_NOT_STORED},
     {"DELETED", CLI_REPLY_DELETED},
     {"NOT_FOUND", CLI_REPLY_NOT_FOUND},
+    {"EXISTS", CLI_REPLY_EXISTS},
+    {"TOUCHED", CLI_REPLY_TOUCHED},
+    {"OK", CLI_REPLY_OK},
+    {"HD", CLI_REPLY_HD},
+    {"NS", CLI_REPLY_NS},
+    {"EX", CLI_REPLY_EX},
+    {"NF", CLI_REPLY_NF},
+    {"EN", CLI_REPLY_EN},
+    {"MN", CLI_REPLY_MN},
+    {"CONFIG", CLI_REPLY_CONFIG},
     {"ERROR", CLI_REPLY_ERROR},
     {"CLIENT_ERROR", CLI_REPLY_CLIENT_ERROR},
     {"SERVER_ERROR", CLI_REPLY_SERVER_ERROR},
@@ -31,15 +42,32 @@ static enum cli_reply_kind kind_of(struct bytes word)
     return CLI_REPLY_OTHER;
 }
 
-/* VALUE key flags bytes [cas] CR LF data CR LF; `data` is what stands behind the line. */
-static enum cli_reply_rc value_parse(struct cli_reply *reply, struct bytes data, size_t *used)
+/* The numbers of a VALUE's or a VA's line. *ret_len is how much data follows. */
+static bool head_parse(struct cli_reply *reply, uint64_t *ret_len)
 {
     struct bytes rest = reply->text;
-    uint64_t flags, len;
+    uint64_t flags;
+    if (reply->kind == CLI_REPLY_VA) {
+        const bool fine =
+            num_parse_u64(bytes_part_take(&rest, ' ', NULL), CLI_VALUE_BYTES_MAX, ret_len);
+        reply->text = rest;
+        return fine;
+    }
     reply->key = bytes_part_take(&rest, ' ', NULL);
     if (reply->key.len == 0 ||
         !num_parse_u64(bytes_part_take(&rest, ' ', NULL), UINT32_MAX, &flags) ||
-        !num_parse_u64(bytes_part_take(&rest, ' ', NULL), CLI_VALUE_BYTES_MAX, &len))
+        !num_parse_u64(bytes_part_take(&rest, ' ', &reply->has_cas), CLI_VALUE_BYTES_MAX, ret_len))
+        return false;
+    reply->client_flags = (uint32_t)flags;
+    return !reply->has_cas || num_parse_u64(rest, UINT64_MAX, &reply->cas_unique);
+}
+
+/* VALUE key flags bytes [cas] CR LF data CR LF, or VA bytes flag* CR LF data CR LF; `data` is what
+ * stands behind the line. */
+static enum cli_reply_rc value_parse(struct cli_reply *reply, struct bytes data, size_t *used)
+{
+    uint64_t len;
+    if (!head_parse(reply, &len))
         return CLI_REPLY_BAD;
     if (data.len > len && data.ptr[len] != '\r')
         return CLI_REPLY_BAD;
@@ -47,10 +75,18 @@ static enum cli_reply_rc value_parse(struct cli_reply *reply, struct bytes data,
         return CLI_REPLY_MORE;
     if (data.ptr[len + 1] != '\n')
         return CLI_REPLY_BAD;
-    reply->client_flags = (uint32_t)flags;
     reply->value = bytes_of(data.ptr, (size_t)len);
     *used += len + 2;
     return CLI_REPLY_WHOLE;
+}
+
+/* A line that begins with no word of ours may be a number; decr leaves blanks behind it. */
+static enum cli_reply_kind number_parse(struct cli_reply *reply)
+{
+    struct bytes text = reply->line;
+    while (text.len > 1 && text.ptr[text.len - 1] == ' ')
+        text.len--;
+    return num_parse_u64(text, UINT64_MAX, &reply->cas_unique) ? CLI_REPLY_NUMBER : CLI_REPLY_OTHER;
 }
 
 enum cli_reply_rc cli_reply_parse(struct bytes in, struct cli_reply *ret_reply, size_t *ret_used)
@@ -65,9 +101,11 @@ enum cli_reply_rc cli_reply_parse(struct bytes in, struct cli_reply *ret_reply, 
         reply.line.len--;
     reply.text = reply.line;
     reply.kind = kind_of(bytes_part_take(&reply.text, ' ', NULL));
-    if (reply.kind == CLI_REPLY_STAT)
+    if (reply.kind == CLI_REPLY_STAT || reply.kind == CLI_REPLY_CONFIG)
         reply.key = bytes_part_take(&reply.text, ' ', NULL);
-    if (reply.kind == CLI_REPLY_VALUE) {
+    if (reply.kind == CLI_REPLY_OTHER)
+        reply.kind = number_parse(&reply);
+    if (reply.kind == CLI_REPLY_VALUE || reply.kind == CLI_REPLY_VA) {
         const enum cli_reply_rc rc = value_parse(&reply, bytes_skip(in, used), &used);
         if (rc != CLI_REPLY_WHOLE)
             return rc;

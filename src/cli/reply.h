@@ -18,13 +18,25 @@ enum {
 
 enum cli_reply_kind {
     CLI_REPLY_VERSION, /* text: the version */
-    CLI_REPLY_VALUE,   /* key, client_flags, value */
+    CLI_REPLY_VALUE,   /* key, client_flags, value; cas_unique of `gets` */
+    CLI_REPLY_VA,      /* meta; text: its flags; value */
     CLI_REPLY_STAT,    /* key: its name; text: its value */
     CLI_REPLY_END,
     CLI_REPLY_STORED,
     CLI_REPLY_NOT_STORED,
     CLI_REPLY_DELETED,
     CLI_REPLY_NOT_FOUND,
+    CLI_REPLY_EXISTS,
+    CLI_REPLY_TOUCHED,
+    CLI_REPLY_OK,
+    CLI_REPLY_HD,           /* meta; text: its flags */
+    CLI_REPLY_NS,           /* meta: not stored */
+    CLI_REPLY_EX,           /* meta: another CAS unique */
+    CLI_REPLY_NF,           /* meta: not found */
+    CLI_REPLY_EN,           /* meta: a miss; also the end of mgdump */
+    CLI_REPLY_MN,           /* meta: all before is answered */
+    CLI_REPLY_CONFIG,       /* key: name of a setting; text: its value and source */
+    CLI_REPLY_NUMBER,       /* cas_unique: the number that incr and decr answer */
     CLI_REPLY_ERROR,        /* it knows no such command */
     CLI_REPLY_CLIENT_ERROR, /* text: what is wrong */
     CLI_REPLY_SERVER_ERROR, /* text: what is wrong */
@@ -34,6 +46,8 @@ enum cli_reply_kind {
 struct cli_reply {
     enum cli_reply_kind kind;
     uint32_t client_flags;
+    bool has_cas;
+    uint64_t cas_unique;
     struct bytes line; /* without its end */
     struct bytes text; /* what follows the word, perhaps nothing */
     struct bytes key, value;
@@ -45,8 +59,8 @@ enum cli_reply_rc {
     CLI_REPLY_BAD,  /* it is none, whatever follows */
 };
 
-/* Read one line, or a VALUE with its data, at the start of `in`. WHOLE: the bytes that it took are
- * counted in *ret_used. MORE never asks for more than CLI_LINE_BYTES_MAX + CLI_VALUE_BYTES_MAX. */
+/* Read one line, or a VALUE or VA with its data, at the start of `in`. WHOLE: *ret_used counts the
+ * bytes that it took. MORE never asks for more than CLI_LINE_BYTES_MAX + CLI_VALUE_BYTES_MAX. */
 MUST_USE enum cli_reply_rc cli_reply_parse(struct bytes in, struct cli_reply *ret_reply,
                                            size_t *ret_used);
 

@@ -1,4 +1,4 @@
-/* version quit flush_all verbosity cache_memlimit shutdown refresh_certs.
+/* version quit flush_all verbosity cache_memlimit shutdown drain refresh_certs.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "cmd/cmd_priv.h"
 
@@ -80,6 +80,18 @@ enum cmd_rc cmd_shutdown(struct cmd_ctx *ctx, struct proto_request *req)
         ctx->server->shutdown(ctx->server_arg, graceful);
     ctx->close_reason = LOGGER_SHUTDOWN;
     return CMD_CLOSE;
+}
+
+enum cmd_rc cmd_drain(struct cmd_ctx *ctx, struct proto_request *req)
+{
+    struct bytes word;
+    const bool undo = proto_token_next(&req->rest, &word);
+    if (undo && (!bytes_is(word, "stop") || proto_token_next(&req->rest, &word)))
+        return cmd_answer(ctx, req, PROTO_REPLY_BAD_DRAIN);
+    cmd_admin_used(ctx, undo ? "drain stop" : "drain");
+    const bool done =
+        ctx->server != NULL && ctx->server->drain != NULL && ctx->server->drain(ctx, !undo);
+    return cmd_answer(ctx, req, done ? PROTO_REPLY_OK : PROTO_REPLY_NO_DRAIN);
 }
 
 enum cmd_rc cmd_refresh_certs(struct cmd_ctx *ctx, struct proto_request *req)

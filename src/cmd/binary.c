@@ -83,7 +83,8 @@ enum cmd_rc cmd_bin_get(struct cmd_ctx *ctx, struct proto_request *req)
     struct cmd_key key;
     cmd_key_init(ctx, req, &key);
     struct store_view view;
-    const enum store_rc rc = store_get(ctx->thread, &key.key, STORE_GET_CAS, &view);
+    const enum store_rc rc =
+        store_get(ctx->thread, &key.key, STORE_GET_CAS | STORE_GET_BRIEF, &view);
     cmd_item_got(ctx, &key.key, rc, &view);
     const bool hit = rc == STORE_OK;
     cmd_prefix_count(ctx, key.key.key, hit ? PREFIX_GET_HIT : PREFIX_GET_MISS);

@@ -31,6 +31,7 @@ static const struct word {
     {"limits", true, FORM_ROWS}, /* ours */
     {"security", true, FORM_ROWS},
     {"access", true, FORM_ROWS},
+    {"prefixes", true, FORM_ROWS},
     {"latency", true, FORM_ROWS},
     {"hotkeys", true, FORM_ROWS},
     {"clients", true, FORM_ROWS},

@@ -73,19 +73,22 @@ void cmd_prefetch_bucket(struct cmd_ctx *ctx, struct proto_request *req)
 {
     if (req->key.len == 0 || req->error != NULL)
         return;
-    if (!req->hashed) {
+    if (UNLIKELY(req->key_base64)) {
         struct cmd_key key;
         cmd_key_find(ctx, req, &key);
         req->hash = key.key.hash;
-        req->hashed = true;
+    } else if (!req->hashed) {
+        req->hash = store_hash(ctx->store, req->key);
     }
+    req->hashed = true;
+    req->hint = 0;
     store_prefetch_bucket(ctx->store, req->hash);
 }
 
-void cmd_prefetch_item(struct cmd_ctx *ctx, const struct proto_request *req)
+void cmd_prefetch_item(struct cmd_ctx *ctx, struct proto_request *req)
 {
     if (req->hashed)
-        store_prefetch_item(ctx->store, req->hash);
+        req->hint = store_prefetch_item(ctx->store, req->hash);
 }
 
 /* ── hot keys ─────────────────────────────────────────────────────────────────────────────── */

@@ -48,6 +48,7 @@ struct cmd_server_ops {
     void (*stats_access)(void *arg, struct out *out);
     void (*stats_limits)(void *arg, struct out *out);
     void (*stats_udp)(void *arg, struct out *out);
+    void (*stats_prefixes)(void *arg, struct out *out);
     void (*stats_latency)(void *arg, struct out *out);
     void (*stats_hotkeys)(void *arg, struct out *out);
     void (*stats_clients)(void *arg, struct out *out);
@@ -57,9 +58,21 @@ struct cmd_server_ops {
     bool (*memory_set)(void *arg, uint64_t memory_bytes); /* false: not possible */
     void (*verbosity_set)(void *arg, unsigned level);
     void (*shutdown)(void *arg, bool graceful);
+    /* Begin or end being drained; false: it is too late for that. */
+    bool (*drain)(const struct cmd_ctx *ctx, bool on);
     /* `verb`, which changes the server or tells what is in it, has been executed. */
     void (*admin_used)(const struct cmd_ctx *ctx, const char *verb);
+    /* Likewise of `verb`, which has deleted all keys that begin in some way. */
+    void (*prefix_deleted)(const struct cmd_ctx *ctx, const char *verb);
     void (*stats_security)(void *arg, struct out *out);
+    void (*stats_config)(void *arg, struct out *out);
+    /* Append `CONFIG name value source` lines, without the END, of the options that `name` means:
+     * one, those that begin with what stands before a *, or all (*). false: there is none. */
+    bool (*config_get)(void *arg, struct bytes name, struct out *out);
+    /* Change an option, if it may be. Returns false with the reason in ret_error[CMD_ERROR_BYTES].
+     */
+    bool (*config_set)(void *arg, struct bytes name, struct bytes value, char *ret_error);
+    void (*config_reload)(void *arg); /* soon: as SIGHUP */
 #ifdef MATTE_TEST_BUILD
     bool (*misbehave)(void *arg, struct bytes what); /* true: it was possible */
 #endif
@@ -105,7 +118,7 @@ enum cmd_rc {
 /* First and second step of a batch. Hints: a request without a key is fine. The first one also
  * computes req->hash. */
 void cmd_prefetch_bucket(struct cmd_ctx *ctx, struct proto_request *req);
-void cmd_prefetch_item(struct cmd_ctx *ctx, const struct proto_request *req);
+void cmd_prefetch_item(struct cmd_ctx *ctx, struct proto_request *req);
 
 /* Once per batch that is about to run: now and then have one of its keys noted as a hot one may be.
  * (The keys of a request with several are offered when they are looked up.) */

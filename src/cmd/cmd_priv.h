@@ -4,6 +4,8 @@
  *   store.c      set add replace ... cas          item.c      delete touch incr decr
  *   meta.c       what meta commands share         meta_get.c  mg, me, mn
  *   meta_set.c   ms, md, ma                       admin.c     flush_all verbosity ...
+ *   group.c      delete_prefix, mdp
+ *   config.c     config get set reload
  *   stats.c      stats and its sub-commands       prefix.c    counters of `stats detail`
  *   binary.c     the binary protocol              binary_stat.c  its stat
  *   tune.c       slabs lru lru_crawler            dump.c      answers that walk over all items
@@ -91,6 +93,7 @@ static inline void cmd_key_find(const struct cmd_ctx *ctx, const struct proto_re
     if (UNLIKELY(req->key_base64))
         key->key = bytes_of(ret_key->decoded, base64_decode(ret_key->decoded, req->key));
     key->hash = req->hashed ? req->hash : store_hash(ctx->store, key->key);
+    key->hint = req->hashed ? req->hint : 0;
 }
 
 /* The request's key as the store knows it. */
@@ -152,6 +155,8 @@ COLD enum store_rc cmd_item_arith_watched(struct cmd_ctx *ctx, const struct stor
                                           struct store_arith_result *ret_result);
 COLD enum store_rc cmd_item_delete_watched(struct cmd_ctx *ctx, const struct store_key *key,
                                            const struct store_delete *how, enum logger_verb verb);
+/* A key prefix has been deleted. */
+COLD void cmd_prefix_deleted_log(struct cmd_ctx *ctx, struct bytes prefix, enum logger_verb verb);
 /* A value was refused with STORE_TOO_LARGE or STORE_NO_MEMORY. */
 COLD void cmd_refusal_log(struct cmd_ctx *ctx, const struct store_key *key, enum logger_verb verb,
                           enum store_rc rc);

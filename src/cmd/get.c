@@ -21,7 +21,7 @@ static enum store_rc look_up(struct cmd_ctx *ctx, const struct lookup *lookup,
 {
     const unsigned flags = lookup->cas ? STORE_GET_CAS : 0;
     if (!lookup->touch)
-        return store_get(ctx->thread, key, flags, ret_view);
+        return store_get(ctx->thread, key, flags | STORE_GET_BRIEF, ret_view);
     const struct store_fetch how = {.flags = flags, .touch = true, .touch_exp_s = lookup->exp_s};
     return store_fetch(ctx->thread, key, &how, ret_view);
 }
@@ -81,7 +81,7 @@ static size_t take_keys(struct cmd_ctx *ctx, struct proto_request *req, struct s
             req->key.len = 0;
     }
     for (size_t i = 0; i < count; i++)
-        store_prefetch_item(ctx->store, ret_keys[i].hash);
+        ret_keys[i].hint = store_prefetch_item(ctx->store, ret_keys[i].hash);
     return count;
 }
 
@@ -109,7 +109,7 @@ static enum cmd_rc answer(struct cmd_ctx *ctx, struct proto_request *req,
 {
     bool ok;
     if (req->rest.len == 0 && req->hashed) {
-        const struct store_key key = {.key = req->key, .hash = req->hash};
+        const struct store_key key = {.key = req->key, .hash = req->hash, .hint = req->hint};
         ok = get_key(ctx, lookup, &key, tally);
         req->key.len = 0;
     } else {

@@ -74,11 +74,25 @@ static enum cmd_rc stats_access(struct cmd_ctx *ctx, struct proto_request *req, 
     return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_access);
 }
 
+static enum cmd_rc stats_config(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
+{
+    (void)req;
+    (void)args;
+    return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_config);
+}
+
 static enum cmd_rc stats_udp(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
 {
     (void)req;
     (void)args;
     return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_udp);
+}
+
+static enum cmd_rc stats_prefixes(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
+{
+    (void)req;
+    (void)args;
+    return ask_server(ctx, ctx->server == NULL ? NULL : ctx->server->stats_prefixes);
 }
 
 static enum cmd_rc stats_latency(struct cmd_ctx *ctx, struct proto_request *req, struct bytes args)
@@ -249,8 +263,9 @@ static const struct {
     {"slabs", stats_slabs},       {"sizes", cmd_stats_sizes},
     {"limits", stats_limits},     {"security", stats_security},
     {"access", stats_access},     {"udp", stats_udp},
-    {"latency", stats_latency},   {"hotkeys", stats_hotkeys},
-    {"clients", stats_clients},
+    {"prefixes", stats_prefixes}, {"latency", stats_latency},
+    {"hotkeys", stats_hotkeys},   {"clients", stats_clients},
+    {"config", stats_config},
 };
 
 enum cmd_rc cmd_stats(struct cmd_ctx *ctx, struct proto_request *req)

@@ -191,6 +191,13 @@ enum store_rc cmd_item_delete_watched(struct cmd_ctx *ctx, const struct store_ke
     return rc;
 }
 
+void cmd_prefix_deleted_log(struct cmd_ctx *ctx, struct bytes prefix, enum logger_verb verb)
+{
+    const struct logger_event event = {
+        .type = LOGGER_PREFIX_DELETED, .verb = (uint8_t)verb, .fd = ctx->fd, .text = prefix};
+    logger_write(ctx->log, &event);
+}
+
 /* ── watch ────────────────────────────────────────────────────────────────────────────────── */
 
 /* Does memcached send the command's answer at once? */

@@ -190,6 +190,7 @@ int events_new(const struct events_config *config, struct events **ret_events, c
     if (events == NULL)
         return -ENOMEM;
     events->config = *config;
+    atomic_init(&events->window_s, config->window_s);
     events->wake_fd = -1;
     pthread_mutex_init(&events->lock, NULL);
     ret_error[0] = '\0';

@@ -76,6 +76,8 @@ MUST_USE int event_source_new(struct events *events, struct event_source **ret_s
 
 /* Start the thread; without sinks and `keep` there is none to start. Returns 0 or -errno. */
 MUST_USE int events_start(struct events *events);
+/* Change config.window_s: a window under way ends by the new one at the latest. Any thread. */
+void events_window_set(struct events *events, uint32_t window_s);
 /* Have files opened anew, for they were renamed. Any thread, and signal handlers. */
 void events_reopen(struct events *events);
 

@@ -33,8 +33,9 @@ struct event_kept {
 
 struct events {
     struct events_config config;
-    uint64_t seed;        /* of all tables */
-    pthread_mutex_t lock; /* list, baselines; never taken to note */
+    _Atomic uint32_t window_s; /* of the config at first; relaxed, it says all about itself */
+    uint64_t seed;             /* of all tables */
+    pthread_mutex_t lock;      /* list, baselines; never taken to note */
     struct event_source *sources;
     uint64_t baseline[EVENT_TYPE_COUNT]; /* counts at the last reset */
     uint64_t lines_baseline[EVENT_SINKS_MAX], lost_baseline[EVENT_SINKS_MAX];

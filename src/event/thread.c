@@ -27,6 +27,13 @@ void events_wake(struct events *events)
     (void)!write(events->wake_fd, &one, sizeof(one)); /* full: it is awake anyway */
 }
 
+void events_window_set(struct events *events, uint32_t window_s)
+{
+    atomic_store_explicit(&events->window_s, window_s, memory_order_relaxed);
+    if (events->sink_count > 0)
+        events_wake(events);
+}
+
 void events_reopen(struct events *events)
 {
     if (events->sink_count == 0)
@@ -103,11 +110,14 @@ static void tell(struct events *events, bool prompt_only, uint64_t now_ms)
 
 static void window_end(struct events *events, uint64_t now_ms)
 {
-    const uint64_t window_ms = events->config.window_s * 1000ull;
+    const uint64_t window_ms =
+        atomic_load_explicit(&events->window_s, memory_order_relaxed) * 1000ull;
     if (events->window_end_ms == 0) {
         events->window_end_ms = now_ms + window_ms;
         return;
     }
+    if (events->window_end_ms > now_ms + window_ms) /* windows have become shorter */
+        events->window_end_ms = now_ms + window_ms;
     if (now_ms < events->window_end_ms)
         return;
     collect(events);

@@ -21,7 +21,7 @@
 #include "gate/access_rule.h"
 
 enum {
-    CLASSES = 3,
+    CLASSES = GATE_CLASS_COUNT,
     RULES_FIRST = 64,
 };
 
@@ -532,7 +532,10 @@ uint8_t gate_access_ask(const struct gate_access *access, unsigned slot, unsigne
     _Atomic uint64_t *hits = hits_of(access, slot);
     for (unsigned i = 0; i < CLASSES; i++) {
         const uint32_t rule = decision->rule[i];
-        if ((i > 0 && rule == decision->rule[0]) || (i > 1 && rule == decision->rule[1]))
+        unsigned before = 0;
+        while (decision->rule[before] != rule)
+            before++;
+        if (before < i)
             continue; /* has been counted */
         _Atomic uint64_t *hit = &hits[rule != NONE ? rule : access->count];
         atomic_store_explicit(hit, atomic_load_explicit(hit, memory_order_relaxed) + 1,

@@ -3,7 +3,7 @@
  *     allow|deny ADDRESS[/BITS]|all [on LISTENER] [CLASS[,CLASS...]]
  *
  *   LISTENER  a port, ADDRESS:PORT, [IPv6]:PORT, tcp, udp or unix; without it tcp and udp
- *   CLASS     read, write, admin (gate/class.h); without it all three
+ *   CLASS     read, write, flush_prefix, admin (gate/class.h); without it all of them
  *
  * A rule per line; `#` begins a comment. For each class the first rule that matches decides, and
  * what no rule matches is denied. A unix socket has no addresses: only rules `on unix` are about
@@ -18,7 +18,7 @@
  *
  * Includes: base, gate/class.h.  Included by: gate.  Pure: no file, no log.
  * Threads:  one until it is sealed; then any number, each with a slot of its own.
- * Memory:   60 bytes per rule, up to 64 per rule and group of listeners, 8 per rule and slot (the
+ * Memory:   60 bytes per rule, up to 72 per rule and group of listeners, 8 per rule and slot (the
  *           last only of rules that have been hit, page by page).
  * Spec:     docs/access.md.
  * SPDX-License-Identifier: BSD-3-Clause */

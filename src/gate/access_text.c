@@ -15,11 +15,6 @@ struct word {
     size_t column;
 };
 
-static const struct {
-    const char *name;
-    uint8_t class;
-} classes[] = {{"read", GATE_READ}, {"write", GATE_WRITE}, {"admin", GATE_ADMIN}};
-
 /* ── mistakes ─────────────────────────────────────────────────────────────────────────────── */
 
 PRINTF_LIKE(3, 4)
@@ -159,29 +154,24 @@ static int listener_parse(const struct word *word, struct gate_rule *rule, struc
 
 /* ── classes ──────────────────────────────────────────────────────────────────────────────── */
 
-static uint8_t class_parse(struct bytes name)
-{
-    for (size_t i = 0; i < COUNT_OF(classes); i++)
-        if (bytes_is(name, classes[i].name))
-            return classes[i].class;
-    return 0;
-}
-
 static int classes_parse(const struct word *word, struct gate_rule *rule, struct gate_mistake *ret)
 {
     char quoted[QUOTE_BYTES];
+    unsigned named = 0;
     rule->classes = 0;
     for (size_t at = 0; at <= word->text.len;) {
         const struct bytes rest = bytes_skip(word->text, at);
         const struct bytes name = bytes_of(rest.ptr, find(rest, ','));
-        const uint8_t class = class_parse(name);
-        if (class == 0)
-            return mistake(ret, word->column + at,
-                           "'%s' is no class; there are read, write, admin, with commas",
-                           quote(name, quoted));
-        if ((rule->classes & class) != 0)
+        const size_t class = gate_class_find(name);
+        if (class == GATE_CLASS_COUNT)
+            return mistake(
+                ret, word->column + at,
+                "'%s' is no class; there are read, write, flush_prefix, admin, with commas",
+                quote(name, quoted));
+        if ((named & 1u << class) != 0)
             return mistake(ret, word->column + at, "%s stands here twice", quote(name, quoted));
-        rule->classes |= class;
+        named |= 1u << class;
+        rule->classes |= gate_class_names[class].classes;
         at += name.len + 1;
     }
     return 0;
@@ -267,11 +257,8 @@ void gate_rule_format(const struct gate_rule *rule, char ret_text[GATE_RULE_TEXT
     int len = snprintf(ret_text, GATE_RULE_TEXT_BYTES, "%s %s%s", rule->allow ? "allow" : "deny",
                        where, on);
     char separator = ' ';
-    for (size_t i = 0; rule->classes != GATE_ALL && i < COUNT_OF(classes); i++) {
-        if ((rule->classes & classes[i].class) == 0)
-            continue;
-        len += snprintf(ret_text + len, GATE_RULE_TEXT_BYTES - (size_t)len, "%c%s", separator,
-                        classes[i].name);
-        separator = ',';
-    }
+    uint8_t left = rule->classes == GATE_ALL ? 0 : rule->classes;
+    for (const char *name; (name = gate_class_name_take(&left)) != NULL; separator = ',')
+        len +=
+            snprintf(ret_text + len, GATE_RULE_TEXT_BYTES - (size_t)len, "%c%s", separator, name);
 }

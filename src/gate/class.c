@@ -1,6 +1,31 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "gate/class.h"
 
+const struct gate_class_name gate_class_names[GATE_CLASS_COUNT] = {
+    {"read", GATE_READ},
+    {"write", GATE_WRITE},
+    {"admin", GATE_ADMIN | GATE_FLUSH},
+    {"flush_prefix", GATE_FLUSH},
+};
+
+size_t gate_class_find(struct bytes name)
+{
+    size_t i = 0;
+    while (i < GATE_CLASS_COUNT && !bytes_is(name, gate_class_names[i].name))
+        i++;
+    return i;
+}
+
+const char *gate_class_name_take(uint8_t *classes)
+{
+    for (size_t i = 0; i < GATE_CLASS_COUNT; i++)
+        if ((gate_class_names[i].classes & ~*classes) == 0) {
+            *classes &= (uint8_t)~gate_class_names[i].classes;
+            return gate_class_names[i].name;
+        }
+    return NULL;
+}
+
 /* Does this mg change an item, or make one? (E says only with which CAS unique it makes one.) */
 static bool mg_writes(const struct proto_request *req)
 {
@@ -26,6 +51,8 @@ uint8_t gate_class_of(const struct proto_request *req)
         return GATE_READ;
     case PROTO_CLASS_WRITE:
         return GATE_WRITE;
+    case PROTO_CLASS_FLUSH:
+        return GATE_FLUSH;
     case PROTO_CLASS_ADMIN:
         return GATE_ADMIN;
     case PROTO_CLASS_LOGIN:

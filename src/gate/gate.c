@@ -37,6 +37,10 @@ struct gate {
     struct gate_setup setup;
     _Atomic(struct gate_rules *) rules;
     _Atomic uint32_t generation; /* of the rules; see gate_generation() */
+    /* So that who has no access list need not open the rules to learn it. Relaxed: who sees them
+     * late asks again, for the generation is raised behind them; and a set of rules without a list,
+     * though `listed` says there is one, is answered as what it is. */
+    atomic_bool listed, protect;
     struct slot *slots;
     pthread_mutex_t look; /* held while somebody looks at rules at leisure, or frees them */
 };
@@ -67,15 +71,55 @@ static void generation_raise(struct gate *gate)
     atomic_store_explicit(&gate->generation, generation, memory_order_release);
 }
 
-int gate_reload(struct gate *gate, char *ret_error)
-{
+struct gate_update {
+    struct gate_config config; /* of which it was made */
     struct gate_rules *rules;
+};
+
+int gate_prepare(struct gate *gate, const struct gate_lists *lists, struct gate_update **ret_update,
+                 char *ret_error)
+{
+    struct gate_setup setup = gate->setup; /* its listeners are borrowed */
+    if (lists != NULL) {
+        setup.config.deny = lists->deny;
+        setup.config.allow = lists->allow;
+        setup.config.access_file = lists->access_file;
+        setup.config.protect = lists->protect;
+    }
+    struct gate_update *update = malloc(sizeof(*update));
+    if (update == NULL) {
+        (void)snprintf(ret_error, GATE_ERROR_BYTES, "out of memory");
+        return -ENOMEM;
+    }
+    update->config = setup.config;
     const struct gate_rules *before = atomic_load_explicit(&gate->rules, memory_order_relaxed);
-    const int rc = gate_rules_new(&gate->setup, before, &rules, ret_error);
-    if (rc != 0)
-        return rc;
+    const int rc = gate_rules_new(&setup, before, &update->rules, ret_error);
+    explicit_bzero(&setup, sizeof(setup)); /* it has the key */
+    if (rc == 0)
+        *ret_update = update;
+    else
+        free(update);
+    return rc;
+}
+
+void gate_discard(struct gate_update *update)
+{
+    if (update != NULL)
+        gate_rules_free(update->rules);
+    free(update);
+}
+
+void gate_commit(struct gate *gate, struct gate_update *update)
+{
     (void)pthread_mutex_lock(&gate->look);
-    struct gate_rules *old = atomic_exchange(&gate->rules, rules);
+    struct gate_config *config = &gate->setup.config; /* askers read the rest of it */
+    config->deny = update->config.deny;
+    config->allow = update->config.allow;
+    config->access_file = update->config.access_file;
+    config->protect = update->config.protect;
+    struct gate_rules *old = atomic_exchange(&gate->rules, update->rules);
+    atomic_store_explicit(&gate->listed, update->rules->access != NULL, memory_order_relaxed);
+    atomic_store_explicit(&gate->protect, update->config.protect, memory_order_relaxed);
     generation_raise(gate);
     for (unsigned i = 0; old != NULL && i < gate->setup.config.slots; i++) {
         unsigned rounds = 0;
@@ -83,8 +127,17 @@ int gate_reload(struct gate *gate, char *ret_error)
             spin_wait(&rounds);
     }
     gate_rules_free(old);
+    free(update);
     (void)pthread_mutex_unlock(&gate->look);
-    return 0;
+}
+
+int gate_reload(struct gate *gate, char *ret_error)
+{
+    struct gate_update *update;
+    const int rc = gate_prepare(gate, NULL, &update, ret_error);
+    if (rc == 0)
+        gate_commit(gate, update);
+    return rc;
 }
 
 /* The current rules, which stay until rules_close(). */
@@ -220,13 +273,13 @@ bool gate_user_may_touch(struct gate *gate, unsigned slot, uint16_t user,
 
 bool gate_has_access(const struct gate *gate)
 {
-    return gate_setup_has_access(&gate->setup);
+    return atomic_load_explicit(&gate->listed, memory_order_relaxed);
 }
 
-/* Is this peer one that protected mode keeps out? */
+/* Without an access list: is this peer one that protected mode keeps out? */
 static bool protects(const struct gate *gate, unsigned listener, const struct ip_peer *peer)
 {
-    if (!gate->setup.config.protect || gate_login_required(gate) || gate_has_access(gate))
+    if (!gate_is_protected(gate) || gate_login_required(gate))
         return false;
     if (peer->family == IP_LOCAL || ip_is_loopback(&peer->ip))
         return false;
@@ -239,7 +292,11 @@ uint8_t gate_address_classes(struct gate *gate, unsigned slot, unsigned listener
     if (!gate_has_access(gate))
         return protects(gate, listener, peer) ? 0 : GATE_ALL;
     const struct gate_rules *rules = rules_open(gate, slot);
-    const uint8_t classes = gate_access_ask(rules->access, slot, listener, peer);
+    uint8_t classes;
+    if (LIKELY(rules->access != NULL))
+        classes = gate_access_ask(rules->access, slot, listener, peer);
+    else
+        classes = protects(gate, listener, peer) ? 0 : GATE_ALL;
     rules_close(gate, slot);
     return classes;
 }
@@ -250,10 +307,16 @@ enum gate_verdict gate_admit(struct gate *gate, unsigned slot, unsigned listener
     if (!gate_has_access(gate))
         return protects(gate, listener, peer) ? GATE_PROTECTED : GATE_WELCOME;
     const struct gate_rules *rules = rules_open(gate, slot);
-    const bool welcome = gate_access_look(rules->access, listener, peer) != 0 ||
-                         gate_access_ask(rules->access, slot, listener, peer) != 0;
+    enum gate_verdict verdict;
+    if (UNLIKELY(rules->access == NULL))
+        verdict = protects(gate, listener, peer) ? GATE_PROTECTED : GATE_WELCOME;
+    else if (gate_access_look(rules->access, listener, peer) != 0 ||
+             gate_access_ask(rules->access, slot, listener, peer) != 0)
+        verdict = GATE_WELCOME;
+    else
+        verdict = GATE_DENIED;
     rules_close(gate, slot);
-    return welcome ? GATE_WELCOME : GATE_DENIED;
+    return verdict;
 }
 
 const char *gate_explain(struct gate *gate, unsigned slot, unsigned listener,
@@ -262,9 +325,11 @@ const char *gate_explain(struct gate *gate, unsigned slot, unsigned listener,
     if (!gate_has_access(gate))
         return "protected mode";
     const struct gate_rules *rules = rules_open(gate, slot);
-    gate_access_explain(rules->access, listener, peer, classes, gate->slots[slot].text);
+    const bool listed = rules->access != NULL;
+    if (listed)
+        gate_access_explain(rules->access, listener, peer, classes, gate->slots[slot].text);
     rules_close(gate, slot);
-    return gate->slots[slot].text;
+    return listed ? gate->slots[slot].text : "protected mode";
 }
 
 uint16_t gate_listener_port(const struct gate *gate, unsigned listener)
@@ -281,7 +346,7 @@ size_t gate_user_count(const struct gate *gate)
 
 bool gate_is_protected(const struct gate *gate)
 {
-    return gate->setup.config.protect;
+    return atomic_load_explicit(&gate->protect, memory_order_relaxed);
 }
 
 static const struct gate_access *access_now(const struct gate *gate)
@@ -341,7 +406,7 @@ void gate_print(struct gate *gate, struct out *out)
     (void)pthread_mutex_lock(&gate->look);
     const struct gate_access *access = access_now(gate);
     const size_t count = access != NULL ? gate_access_count(access) : 0;
-    out_printf(out, "STAT protected_mode %s\r\n", gate->setup.config.protect ? "yes" : "no");
+    out_printf(out, "STAT protected_mode %s\r\n", gate_is_protected(gate) ? "yes" : "no");
     out_printf(out, "STAT access_list %s\r\n", access != NULL ? "yes" : "no");
     out_printf(out, "STAT rules %zu\r\n", count);
     for (size_t i = 0; i < count; i++) {
@@ -395,6 +460,8 @@ int gate_new(const struct gate_config *config, struct gate **ret_gate, char *ret
     (void)pthread_mutex_init(&gate->look, NULL);
     atomic_init(&gate->rules, NULL);
     atomic_init(&gate->generation, 0);
+    atomic_init(&gate->listed, false);
+    atomic_init(&gate->protect, config->protect);
     const int rc = gate_init(gate, ret_error);
     if (rc == 0)
         *ret_gate = gate;

@@ -24,7 +24,7 @@
 struct gate;
 struct gate_exchange; /* a login by SCRAM between two messages */
 
-enum { GATE_ERROR_BYTES = 512, GATE_GENERATION_MAX = 2047 };
+enum { GATE_ERROR_BYTES = 512, GATE_GENERATION_MAX = 1023 };
 enum { GATE_SCRAM_END_BYTES = 46, GATE_USER_NAME_MAX = 255 };
 
 struct gate_config {
@@ -51,6 +51,23 @@ MUST_USE int gate_listeners_set(struct gate *gate, const struct gate_listener *l
 /* Read the files again. Returns as gate_new(); after a failure the rules are those of before. Waits
  * for questions under way, which take microseconds. */
 MUST_USE int gate_reload(struct gate *gate, char *ret_error);
+
+/* What of the config may be changed by a reload. Borrowed until the next one, once committed. */
+struct gate_lists {
+    const char *deny, *allow, *access_file;
+    bool protect;
+};
+
+struct gate_update; /* a set of rules that is not in force yet */
+
+/* A reload in two steps, for whoever has to change other things with it, or nothing: read the files
+ * with these lists (NULL: as they are). Returns as gate_new(), and changes nothing.
+ * Owns: gate_commit() or gate_discard(). */
+MUST_USE int gate_prepare(struct gate *gate, const struct gate_lists *lists,
+                          struct gate_update **ret_update, char *ret_error);
+/* Put it in force. As gate_reload(), which is both steps; cannot fail. */
+void gate_commit(struct gate *gate, struct gate_update *update);
+void gate_discard(struct gate_update *update); /* NULL is fine */
 
 /* ── questions ────────────────────────────────────────────────────────────────────────────── */
 /* `slot` < config.slots is the calling thread's. */

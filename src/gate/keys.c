@@ -39,6 +39,7 @@ bool gate_keys_covered(struct bytes prefixes, const struct proto_request *req)
     case PROTO_SHAPE_STORE:
     case PROTO_SHAPE_CAS:
     case PROTO_SHAPE_KEY:
+    case PROTO_SHAPE_PREFIX: /* whose keys all begin as it does */
     case PROTO_SHAPE_NUMBER:
     case PROTO_SHAPE_EXPTIME:
         return gate_prefixes_cover(prefixes, req->key);

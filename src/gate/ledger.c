@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "gate/ledger.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -19,8 +20,12 @@ struct set {
 struct table {
     struct set *sets;
     uint64_t seed;
-    struct gate_ledger_scope_config config;
-    uint64_t burst_ticks;
+    uint8_t v4_bits, v6_bits;
+    /* The rate may change while it is asked for. The burst is stored first: whoever sees a rate
+     * (acquire) sees its burst, or that of a later one, with which one decision is made by a
+     * mixture of two limits that are both meant. A rate of 0 leaves the burst as it was. */
+    _Atomic uint32_t per_s; /* release */
+    _Atomic uint64_t burst_ticks;
 };
 
 struct gate_ledger {
@@ -50,20 +55,24 @@ static uint64_t cell_level(uint64_t cell, uint64_t now)
     return cell == 0 ? 0 : gate_bucket_level(cell & GATE_BUCKET_TICK_MASK, now);
 }
 
+static uint32_t per_s_of(const struct table *table)
+{
+    return atomic_load_explicit(&table->per_s, memory_order_acquire);
+}
+
 static struct claim claim_of(const struct gate_ledger *ledger, enum gate_ledger_scope scope,
-                             const struct ip *source, uint32_t cost)
+                             const struct ip *source, uint32_t cost, uint32_t per_s)
 {
     const struct table *table = &ledger->table[scope];
-    const struct gate_ledger_scope_config *config = &table->config;
-    const unsigned bits = ip_is_v4(source) ? config->v4_bits + IP_V4_BITS : config->v6_bits;
+    const unsigned bits = ip_is_v4(source) ? table->v4_bits + IP_V4_BITS : table->v6_bits;
     const struct ip_prefix prefix = ip_prefix_of(source, bits);
     const uint64_t hash = hash_bytes(bytes_of(prefix.ip.byte, sizeof(prefix.ip.byte)), table->seed);
     const uint64_t mark = hash >> (64 - MARK_BITS);
     return (struct claim){
         .set = &table->sets[hash % GATE_LEDGER_SETS],
         .mark = mark != 0 ? mark : 1,
-        .ticks = gate_bucket_ticks(config->rate.per_s, cost),
-        .burst_ticks = table->burst_ticks,
+        .ticks = gate_bucket_ticks(per_s, cost),
+        .burst_ticks = atomic_load_explicit(&table->burst_ticks, memory_order_relaxed),
         .scope = scope,
     };
 }
@@ -73,9 +82,11 @@ static unsigned claims_of(const struct gate_ledger *ledger, const struct ip *sou
                           struct claim ret_claims[GATE_LEDGER_SCOPES])
 {
     unsigned count = 0;
-    for (enum gate_ledger_scope i = 0; i < GATE_LEDGER_SCOPES; i++)
-        if (ledger->table[i].config.rate.per_s != 0)
-            ret_claims[count++] = claim_of(ledger, i, source, cost);
+    for (enum gate_ledger_scope i = 0; i < GATE_LEDGER_SCOPES; i++) {
+        const uint32_t per_s = per_s_of(&ledger->table[i]);
+        if (per_s != 0)
+            ret_claims[count++] = claim_of(ledger, i, source, cost, per_s);
+    }
     return count;
 }
 
@@ -229,13 +240,34 @@ static bool rate_is_valid(const struct gate_rate *rate)
            (rate->burst > 0 && rate->burst <= (uint64_t)rate->per_s * GATE_BUCKET_BURST_S_MAX);
 }
 
+static void rate_store(struct table *table, struct gate_rate rate)
+{
+    if (rate.per_s != 0)
+        atomic_store_explicit(&table->burst_ticks, gate_bucket_ticks(rate.per_s, rate.burst),
+                              memory_order_relaxed);
+    atomic_store_explicit(&table->per_s, rate.per_s, memory_order_release);
+}
+
+void gate_ledger_rate_set(struct gate_ledger *ledger, enum gate_ledger_scope scope,
+                          struct gate_rate rate)
+{
+    assert(rate_is_valid(&rate));
+    rate_store(&ledger->table[scope], rate);
+}
+
+bool gate_ledger_is_on(const struct gate_ledger *ledger)
+{
+    return per_s_of(&ledger->table[GATE_LEDGER_ADDRESS]) != 0 ||
+           per_s_of(&ledger->table[GATE_LEDGER_PREFIX]) != 0;
+}
+
 static int table_init(struct table *table, const struct gate_ledger_scope_config *config)
 {
     if (!rate_is_valid(&config->rate))
         return -EINVAL;
-    table->config = *config;
-    if (config->rate.per_s != 0)
-        table->burst_ticks = gate_bucket_ticks(config->rate.per_s, config->rate.burst);
+    table->v4_bits = config->v4_bits;
+    table->v6_bits = config->v6_bits;
+    rate_store(table, config->rate);
     const ssize_t got = getrandom(&table->seed, sizeof(table->seed), 0);
     if (got != (ssize_t)sizeof(table->seed))
         return got < 0 ? -errno : -EIO;

@@ -20,8 +20,8 @@
  *           GATE_LEDGER_TRIES races is let through: each of them is a charge of another thread, so
  *           at most one in GATE_LEDGER_TRIES + 1 goes uncharged, while refusing would punish a
  *           source for its neighbours.
- * Memory:   GATE_LEDGER_BYTES, mapped by gate_ledger_new() and touched as it is used; no later call
- *           allocates.
+ * Memory:   GATE_LEDGER_BYTES of addresses, mapped by gate_ledger_new(); memory as they are used.
+ *           No later call allocates.
  * SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
@@ -58,6 +58,13 @@ struct gate_ledger;
 MUST_USE int gate_ledger_new(const struct gate_ledger_scope_config config[GATE_LEDGER_SCOPES],
                              struct gate_ledger **ret_ledger);
 void gate_ledger_free(struct gate_ledger *ledger); /* NULL is fine */
+
+/* Another rate for one scope, from now on; a burst in range. What was used stays used, as the time
+ * that it takes to drain. Any thread, one at a time. */
+void gate_ledger_rate_set(struct gate_ledger *ledger, enum gate_ledger_scope scope,
+                          struct gate_rate rate);
+/* Does it limit anything, just now? */
+bool gate_ledger_is_on(const struct gate_ledger *ledger);
 
 /* May `source` use `cost` more at `now_ms` (any clock that does not go back)? Charges its address
  * and its prefix, or neither. More than a burst at once never fits. */

@@ -46,7 +46,11 @@ struct gate_limiter {
 
 struct gate_limits {
     const struct opts *opts;
-    struct gate_ledger *ledger[GATE_LIMITS]; /* NULL: no limit */
+    struct gate_ledger *ledger[GATE_LIMITS]; /* NULL: there is no UDP; what is off may come on */
+    /* The rates just now, for people: per_s above, burst below. Relaxed, as dry_run: each says all
+     * about itself. */
+    _Atomic uint64_t rate[GATE_LIMITS][GATE_LEDGER_SCOPES];
+    atomic_bool dry_run;
     struct ip_prefix *trusted;
     size_t trusted_count;
     struct gate_limiter *limiters; /* by thread */
@@ -68,8 +72,8 @@ static bool is_trusted(const struct gate_limits *limits, const struct ip_peer *p
 static struct gate_ledger *ledger_of(const struct gate_limits *limits, enum gate_limit limit,
                                      const struct ip_peer *peer)
 {
-    if (limits->ledger[limit] == NULL || peer->family == IP_LOCAL ||
-        (kinds[limit].trust && is_trusted(limits, peer)))
+    if (limits->ledger[limit] == NULL || !gate_ledger_is_on(limits->ledger[limit]) ||
+        peer->family == IP_LOCAL || (kinds[limit].trust && is_trusted(limits, peer)))
         return NULL;
     return limits->ledger[limit];
 }
@@ -77,8 +81,8 @@ static struct gate_ledger *ledger_of(const struct gate_limits *limits, enum gate
 /* What sources draw that may be forged is limited in a dry run as well: others would pay for it. */
 static bool is_dry(const struct gate_limits *limits, enum gate_limit limit)
 {
-    return limits->opts->limit_dry_run && limit != GATE_LIMIT_UDP_CHALLENGES &&
-           limit != GATE_LIMIT_UDP_LEGACY;
+    return atomic_load_explicit(&limits->dry_run, memory_order_relaxed) &&
+           limit != GATE_LIMIT_UDP_CHALLENGES && limit != GATE_LIMIT_UDP_LEGACY;
 }
 
 /* Count and note that a limit was reached. Returns whether that is to have consequences. */
@@ -169,6 +173,25 @@ static struct gate_rate rate_of(const struct opts *opts, enum gate_limit limit,
     return (struct gate_rate){.per_s = rate->per_s, .burst = rate->burst};
 }
 
+static void rate_remember(struct gate_limits *limits, enum gate_limit limit,
+                          enum gate_ledger_scope scope, struct gate_rate rate)
+{
+    atomic_store_explicit(&limits->rate[limit][scope], (uint64_t)rate.per_s << 32 | rate.burst,
+                          memory_order_relaxed);
+}
+
+void gate_limits_change(struct gate_limits *limits, const struct opts *opts)
+{
+    atomic_store_explicit(&limits->dry_run, opts->limit_dry_run, memory_order_relaxed);
+    for (enum gate_limit limit = 0; limit < GATE_LIMITS; limit++)
+        for (enum gate_ledger_scope scope = 0; scope < GATE_LEDGER_SCOPES; scope++) {
+            const struct gate_rate rate = rate_of(opts, limit, scope);
+            rate_remember(limits, limit, scope, rate);
+            if (limits->ledger[limit] != NULL)
+                gate_ledger_rate_set(limits->ledger[limit], scope, rate);
+        }
+}
+
 static int ledger_init(struct gate_limits *limits, enum gate_limit limit)
 {
     const struct opts *opts = limits->opts;
@@ -180,9 +203,9 @@ static int ledger_init(struct gate_limits *limits, enum gate_limit limit)
                                 .v4_bits = (uint8_t)opts->limit_prefix_v4,
                                 .v6_bits = (uint8_t)opts->limit_prefix_v6},
     };
-    const bool off =
-        config[GATE_LEDGER_ADDRESS].rate.per_s == 0 && config[GATE_LEDGER_PREFIX].rate.per_s == 0;
-    if (off || (limit >= GATE_LIMIT_UDP_CHALLENGES && opts->udp_port == 0))
+    for (enum gate_ledger_scope scope = 0; scope < GATE_LEDGER_SCOPES; scope++)
+        rate_remember(limits, limit, scope, config[scope].rate);
+    if (limit >= GATE_LIMIT_UDP_CHALLENGES && opts->udp_port == 0)
         return 0;
     return gate_ledger_new(config, &limits->ledger[limit]);
 }
@@ -226,6 +249,7 @@ int gate_limits_new(const struct opts *opts, unsigned threads, struct gate_limit
     if (limits == NULL)
         return -ENOMEM;
     limits->opts = opts;
+    atomic_init(&limits->dry_run, opts->limit_dry_run);
     int rc = trusted_init(limits, ret_error);
     if (rc == 0)
         rc = limiters_init(limits, threads);
@@ -284,11 +308,11 @@ static void limit_print(const struct gate_limits *limits, enum gate_limit limit,
                         enum gate_ledger_scope scope, uint64_t now_ms, struct out *out)
 {
     const char *name = kinds[limit].name[scope];
-    const struct gate_rate rate = rate_of(limits->opts, limit, scope);
-    put_row(out, name, "per_s", rate.per_s);
-    if (rate.per_s == 0)
+    const uint64_t rate = atomic_load_explicit(&limits->rate[limit][scope], memory_order_relaxed);
+    put_row(out, name, "per_s", rate >> 32);
+    if (rate >> 32 == 0)
         return;
-    put_row(out, name, "burst", rate.burst);
+    put_row(out, name, "burst", (uint32_t)rate);
     put_row(out, name, "limited", since_reset(limits, LIMITED, limit, scope));
     put_row(out, name, "dry_run", since_reset(limits, DRY_RUN, limit, scope));
     if (limits->ledger[limit] != NULL)
@@ -297,7 +321,8 @@ static void limit_print(const struct gate_limits *limits, enum gate_limit limit,
 
 void gate_limits_print(struct gate_limits *limits, struct out *out, uint64_t now_ms)
 {
-    out_printf(out, "STAT limit_dry_run %s\r\n", limits->opts->limit_dry_run ? "yes" : "no");
+    out_printf(out, "STAT limit_dry_run %s\r\n",
+               atomic_load_explicit(&limits->dry_run, memory_order_relaxed) ? "yes" : "no");
     out_printf(out, "STAT limit_trusted %s\r\n",
                limits->trusted_count > 0 ? limits->opts->limit_trusted : "none");
     for (enum gate_limit limit = 0; limit < GATE_LIMITS; limit++)

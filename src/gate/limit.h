@@ -21,7 +21,7 @@
  *
  * Includes: base, opt, event.  Included by: server.
  * Threads:  one gate_limiter per thread.
- * Memory:   GATE_LEDGER_BYTES for each limit that is on, as far as it is used; no call after
+ * Memory:   GATE_LEDGER_BYTES for each limit, as far as it is used; no call after
  *           gate_limits_new() allocates.
  * Spec:     docs/limits.md.
  * SPDX-License-Identifier: BSD-3-Clause */
@@ -55,6 +55,9 @@ struct gate_limiter; /* one thread's */
 MUST_USE int gate_limits_new(const struct opts *opts, unsigned threads,
                              struct gate_limits **ret_limits, char *ret_error);
 void gate_limits_free(struct gate_limits *limits); /* NULL is fine */
+/* Take the rates and limit_dry_run of these options from now on; gate_limit_concerns() may say
+ * something else then. Any thread, one at a time. */
+void gate_limits_change(struct gate_limits *limits, const struct opts *opts);
 /* The limiter of one thread, which notes into `events` (NULL: nowhere). Before the thread runs. */
 struct gate_limiter *gate_limiter_of(struct gate_limits *limits, unsigned thread,
                                      struct event_source *events);
@@ -73,7 +76,8 @@ struct gate_limit_ends {
 MUST_USE bool gate_limit_take(struct gate_limiter *limiter, enum gate_limit limit,
                               const struct gate_limit_ends *ends, uint32_t cost, uint64_t now_ms);
 
-/* Is what a connection of `peer` does limited at all (REQUESTS, BYTES)? Always the same answer. */
+/* Is what a connection of `peer` does limited at all (REQUESTS, BYTES)? Always the same answer,
+ * until gate_limits_change(). */
 MUST_USE bool gate_limit_concerns(const struct gate_limiter *limiter, const struct ip_peer *peer);
 /* How long has such a connection to wait before it may go on? 0..GATE_LIMIT_WAIT_MS_MAX. */
 MUST_USE uint32_t gate_limit_wait_ms(struct gate_limiter *limiter,

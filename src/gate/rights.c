@@ -3,13 +3,6 @@
 
 #include "base/uri.h"
 
-static const struct {
-    const char *name;
-    uint8_t bit;
-} classes[] = {{"read", GATE_READ}, {"write", GATE_WRITE}, {"admin", GATE_ADMIN}};
-
-enum { CLASS_COUNT = sizeof(classes) / sizeof(classes[0]) };
-
 /* ── reading ──────────────────────────────────────────────────────────────────────────────── */
 
 const char *gate_classes_parse(struct bytes text, uint8_t *ret_classes)
@@ -17,13 +10,10 @@ const char *gate_classes_parse(struct bytes text, uint8_t *ret_classes)
     uint8_t found = 0;
     do {
         const struct bytes word = bytes_part_take(&text, ',', NULL);
-        uint8_t bit = 0;
-        for (size_t i = 0; i < CLASS_COUNT; i++)
-            if (bytes_is(word, classes[i].name))
-                bit = classes[i].bit;
-        if (bit == 0)
-            return "rights are read, write and admin, separated by commas";
-        found |= bit;
+        const size_t class = gate_class_find(word);
+        if (class == GATE_CLASS_COUNT)
+            return "rights are read, write, flush_prefix and admin, separated by commas";
+        found |= gate_class_names[class].classes;
     } while (text.len > 0);
     *ret_classes = found;
     return NULL;
@@ -138,12 +128,10 @@ static bool prefix_next(struct bytes *prefixes, struct bytes *ret_prefix)
 uint8_t *gate_rights_write(uint8_t *dst, const struct gate_rights *rights)
 {
     char before = ' ';
-    for (size_t i = 0; i < CLASS_COUNT; i++) {
-        if ((rights->classes & classes[i].bit) == 0)
-            continue;
+    uint8_t left = rights->classes;
+    for (const char *name; (name = gate_class_name_take(&left)) != NULL; before = ',') {
         *dst++ = (uint8_t)before;
-        dst = text_write(dst, classes[i].name);
-        before = ',';
+        dst = text_write(dst, name);
     }
     struct bytes rest = bytes_of(rights->prefixes, rights->prefixes_bytes), prefix;
     while (prefix_next(&rest, &prefix))

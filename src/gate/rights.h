@@ -2,7 +2,8 @@
  *
  * As words, separated by blanks, each at most once but for prefix=:
  *
- *     read,write            classes; without this word: all of them, with prefixes: read,write
+ *     read,write            classes; without this word: all of them, with prefixes: read,write.
+ *                           flush_prefix goes with prefixes: he may delete those below his own
  *     prefix=app1:          keys that begin so; several: one of them; without: all keys.
  *                           %XX is any byte, and how '%', blanks and what is not ASCII are written
  *

@@ -237,6 +237,8 @@ static const bool offered[PROTO_CMD_ALL_COUNT] = {
     [PROTO_CMD_TOUCH] = true,
     [PROTO_CMD_DELETE] = true,
     [PROTO_CMD_MD] = true,
+    [PROTO_CMD_DELETE_PREFIX] = true,
+    [PROTO_CMD_MDP] = true,
     [PROTO_CMD_MA] = true,
     [PROTO_CMD_INCR] = true,
     [PROTO_CMD_DECR] = true,
@@ -312,7 +314,7 @@ static enum gate_rr_reason request_check(const struct gate_rr_policy *policy,
     const uint8_t needs = gate_class_of(req);
     if ((needs & GATE_ADMIN) != 0)
         return GATE_RR_REASON_VERB;
-    if ((needs & GATE_WRITE) != 0 && !policy->writes)
+    if ((needs & (GATE_WRITE | GATE_FLUSH)) != 0 && !policy->writes)
         return GATE_RR_REASON_WRITE;
     return keys_check(req);
 }

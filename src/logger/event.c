@@ -15,17 +15,18 @@ static const char *const stream_names[LOGGER_STREAMS] = {
 };
 
 const uint32_t entry_streams[LOGGER_TYPE_COUNT] = {
-    [LOGGER_ITEM_GET] = LOGGER_FETCHERS,     [LOGGER_ITEM_STORE] = LOGGER_MUTATIONS,
-    [LOGGER_DELETED] = LOGGER_DELETIONS,     [LOGGER_EVICTION] = LOGGER_EVICTIONS,
-    [LOGGER_CONN_NEW] = LOGGER_CONNEVENTS,   [LOGGER_CONN_CLOSE] = LOGGER_CONNEVENTS,
-    [LOGGER_CONN_ERROR] = LOGGER_CONNEVENTS, [LOGGER_CONN_TLS_ERROR] = LOGGER_CONNEVENTS,
+    [LOGGER_ITEM_GET] = LOGGER_FETCHERS,         [LOGGER_ITEM_STORE] = LOGGER_MUTATIONS,
+    [LOGGER_DELETED] = LOGGER_DELETIONS,         [LOGGER_PREFIX_DELETED] = LOGGER_DELETIONS,
+    [LOGGER_EVICTION] = LOGGER_EVICTIONS,        [LOGGER_CONN_NEW] = LOGGER_CONNEVENTS,
+    [LOGGER_CONN_CLOSE] = LOGGER_CONNEVENTS,     [LOGGER_CONN_ERROR] = LOGGER_CONNEVENTS,
+    [LOGGER_CONN_TLS_ERROR] = LOGGER_CONNEVENTS,
 };
 
 static const char *const lookups[] = {"not_found", "found", "flushed", "expired"};
 static const char *const outcomes[] = {"not_stored", "stored",    "exists",
                                        "not_found",  "too_large", "no_memory"};
-static const char *const verbs[] = {"add",     "set", "replace", "append",
-                                    "prepend", "cas", "delete",  "md"};
+static const char *const verbs[] = {"add", "set",    "replace", "append",        "prepend",
+                                    "cas", "delete", "md",      "delete_prefix", "mdp"};
 static const char *const reasons[] = {"error", "normal", "idle_timeout", "shutdown"};
 
 uint32_t logger_stream_find(struct bytes name)
@@ -89,6 +90,9 @@ static int format_item(const struct entry *e, char *dst, size_t max)
     if (e->type == LOGGER_DELETED)
         return snprintf(dst, max, "type=deleted key=%s cmd=%s clsid=%d size=%" PRIu64, key,
                         verbs[e->verb], CLASS, e->value_bytes);
+    if (e->type == LOGGER_PREFIX_DELETED)
+        return snprintf(dst, max, "type=prefix_deleted prefix=%s cmd=%s cfd=%d", key,
+                        verbs[e->verb], e->fd);
     return snprintf(dst, max,
                     "type=eviction key=%s fetch=%s ttl=%" PRId64 " la=%u clsid=%d size=%" PRIu64,
                     key, e->fetched ? "yes" : "no", e->ttl_s, e->idle_s, CLASS, e->value_bytes);
@@ -127,6 +131,7 @@ size_t entry_format(const struct entry *entry, char dst[LOGGER_LINE_BYTES_MAX])
     case LOGGER_ITEM_GET:
     case LOGGER_ITEM_STORE:
     case LOGGER_DELETED:
+    case LOGGER_PREFIX_DELETED:
     case LOGGER_EVICTION:
         len += format_item(entry, rest, max);
         break;

@@ -55,6 +55,7 @@ enum logger_type {
     LOGGER_ITEM_GET,
     LOGGER_ITEM_STORE,
     LOGGER_DELETED,
+    LOGGER_PREFIX_DELETED,
     LOGGER_EVICTION,
     LOGGER_CONN_NEW,
     LOGGER_CONN_CLOSE,
@@ -81,6 +82,8 @@ enum logger_verb {
     LOGGER_CAS,
     LOGGER_DELETE,
     LOGGER_META_DELETE,
+    LOGGER_DELETE_PREFIX,
+    LOGGER_META_DELETE_PREFIX,
 };
 enum logger_reason { LOGGER_ERROR, LOGGER_NORMAL, LOGGER_IDLE_TIMEOUT, LOGGER_SHUTDOWN };
 
@@ -94,7 +97,8 @@ struct logger_event {
     int64_t ttl_s;        /* what was left of its life; 0 (EVICTION: -1) for ever */
     uint32_t idle_s;      /* EVICTION: since the last use */
     uint64_t value_bytes; /* of the item */
-    struct bytes text;    /* the key; CONN_NEW, CONN_CLOSE: a struct ip_peer; else a message.
+    struct bytes
+        text; /* the key or its prefix; CONN_NEW, CONN_CLOSE: a struct ip_peer; else a message.
                            * Longer than LOGGER_TEXT_BYTES_MAX: cut off. */
 };
 

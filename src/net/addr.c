@@ -35,7 +35,8 @@ void net_addr_peer(const struct sockaddr *addr, struct ip_peer *ret_peer)
         ret_peer->ip = ip_of_v4((const uint8_t *)&v4->sin_addr);
     } else if (addr->sa_family == AF_INET6) {
         const struct sockaddr_in6 *v6 = (const void *)addr;
-        ret_peer->family = IP_V6;
+        /* By a socket that takes both: only one that was handed over does. */
+        ret_peer->family = IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ? IP_V4 : IP_V6;
         memcpy(ret_peer->ip.byte, &v6->sin6_addr, sizeof(ret_peer->ip.byte));
     }
 }

@@ -20,6 +20,9 @@
 
 #include "net/net_priv.h"
 
+/* Answers of several connections that may wait for each other: they are sent from the cache. */
+enum { STAGE_OUT_BYTES_MAX = 64 * 1024 };
+
 static void state_set(struct net_conn *conn, enum net_state state)
 {
     /* Relaxed: for `stats conns` only; from and to FREE it is set elsewhere. */
@@ -82,7 +85,6 @@ void net_conn_close(struct net_worker *worker, struct net_conn *conn)
         out_fini(conn->pending);
         free(conn->pending);
     }
-    out_reset(&worker->out);
     if (UNLIKELY(conn->secure))
         net_tls_close(conn);
     stat_sub(worker->stats, STAT_CURR_CONNECTIONS, 1);
@@ -112,7 +114,7 @@ static ALWAYS_INLINE ssize_t conn_recv(struct net_worker *worker, struct net_con
         room += iov[i].iov_len;
     const int fd = net_conn_fd(worker->net, conn);
     const ssize_t got =
-        count == 1 ? recv(fd, iov[0].iov_base, iov[0].iov_len, 0) : readv(fd, iov, (int)count);
+        count == 1 ? net_recv(fd, iov[0].iov_base, iov[0].iov_len) : readv(fd, iov, (int)count);
     if (LIKELY(got > 0)) {
         stat_add(worker->stats, STAT_BYTES_READ, (uint64_t)got);
         /* Less than we had room for: the socket is empty, no need to ask again. After a hang-up no
@@ -242,7 +244,7 @@ static ALWAYS_INLINE ssize_t conn_sendv(struct net_worker *worker, struct net_co
         return net_tls_sendv(worker, conn, iov, count);
     const struct msghdr msg = {.msg_iov = iov, .msg_iovlen = count};
     const int fd = net_conn_fd(worker->net, conn);
-    const ssize_t sent = count == 1 ? send(fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
+    const ssize_t sent = count == 1 ? net_send(fd, iov[0].iov_base, iov[0].iov_len)
                                     : sendmsg(fd, &msg, MSG_NOSIGNAL);
     if (LIKELY(sent >= 0)) {
         stat_add(worker->stats, STAT_BYTES_WRITTEN, (uint64_t)sent);
@@ -283,14 +285,14 @@ bool net_conn_watch_out(struct net_worker *worker, struct net_conn *conn)
 }
 
 /* What the socket did not take goes from the worker to the connection. */
-static bool pending_keep(struct net_worker *worker, struct net_conn *conn)
+static bool pending_keep(struct net_worker *worker, struct net_conn *conn, struct out *out)
 {
     conn->pending = malloc(sizeof(*conn->pending));
     if (conn->pending == NULL) {
         stat_inc(worker->stats, STAT_RESPONSE_OBJ_OOM);
         return false;
     }
-    out_move(conn->pending, &worker->out);
+    out_move(conn->pending, out);
     stat_inc(worker->stats, STAT_RESPONSE_OBJ_COUNT);
     stat_add(worker->stats, STAT_RESPONSE_OBJ_BYTES, conn->pending->cap);
     net_traffic_pending(conn, out_bytes(conn->pending), worker->now_s);
@@ -310,8 +312,10 @@ static bool send_answers(struct net_worker *worker, struct net_conn *conn)
         out_reset(out);
         return true;
     }
-    if (!alive || !pending_keep(worker, conn))
+    if (!alive || !pending_keep(worker, conn, out)) {
+        out_reset(out);
         net_conn_close(worker, conn);
+    }
     return false;
 }
 
@@ -404,7 +408,8 @@ static void input_end(struct net_worker *worker, struct net_conn *conn, uint8_t 
 
 /* Run what is in the input, batch by batch: until it is used up, until the answers should be sent,
  * or until it is another's turn. Returns the number of requests, `done` before included. */
-static uint32_t run_input(struct net_worker *worker, struct net_conn *conn, uint32_t done)
+static ALWAYS_INLINE uint32_t run_input(struct net_worker *worker, struct net_conn *conn,
+                                        uint32_t done, unsigned ahead)
 {
     const struct net_config *config = &worker->net->config;
     const uint32_t before = done;
@@ -413,6 +418,8 @@ static uint32_t run_input(struct net_worker *worker, struct net_conn *conn, uint
     do {
         const uint8_t *data = conn->in != NULL ? conn->in->data + conn->in_at : NULL;
         struct net_io io = io_of(worker, conn, bytes_of(data, conn->in_end - conn->in_at));
+        io.ahead = ahead;
+        ahead = 0;
         conn->want = (uint8_t)config->ops->run(worker->arg, &conn->session, &io);
         conn->in_at += (uint32_t)io.used;
         reason = io.reason;
@@ -422,12 +429,35 @@ static uint32_t run_input(struct net_worker *worker, struct net_conn *conn, uint
         if (conn->in_at == conn->in_end && conn->want <= NET_YIELD)
             conn->want = NET_MORE;
     } while (conn->want == NET_AGAIN && out_bytes(&worker->out) < NET_OUT_BYTES_MAX &&
-             (done < config->requests_per_event || !others_wait(worker)));
+             (done < worker->requests_per_event || !others_wait(worker)));
     net_traffic_count(conn, done - before, worker->now_s);
     if (UNLIKELY(conn->want >= NET_HOLD))
         input_end(worker, conn, reason);
     input_settle(worker, conn);
     return done;
+}
+
+/* Its input has been run: send the answers. Returns whether it may go on at once; `done` requests
+ * are behind it. */
+static bool conclude(struct net_worker *worker, struct net_conn *conn, uint32_t done)
+{
+    if (!send_answers(worker, conn))
+        return false;
+    if (UNLIKELY(conn->want == NET_PAUSE)) {
+        rest(conn);
+        if (!net_pause_add(worker, conn))
+            net_conn_close(worker, conn);
+        return false;
+    }
+    /* Back to the loop, also when nobody is known to wait: only epoll knows. */
+    const bool more = conn->want <= NET_YIELD || conn->want == NET_HOLD ||
+                      (conn->readable && conn->want != NET_CLOSE);
+    if (more && (conn->want == NET_YIELD || done >= worker->requests_per_event)) {
+        stat_inc(worker->stats, STAT_CONN_YIELDS);
+        net_worker_queue(worker, conn);
+        return false;
+    }
+    return true;
 }
 
 void net_conn_serve(struct net_worker *worker, struct net_conn *conn)
@@ -471,22 +501,108 @@ void net_conn_serve(struct net_worker *worker, struct net_conn *conn)
             return;
         }
         if (conn->in != NULL || conn->want <= NET_FLUSH)
-            done = run_input(worker, conn, done);
-        if (!send_answers(worker, conn))
+            done = run_input(worker, conn, done, 0);
+        if (!conclude(worker, conn, done))
             return;
-        if (UNLIKELY(conn->want == NET_PAUSE)) {
-            rest(conn);
-            if (!net_pause_add(worker, conn))
-                net_conn_close(worker, conn);
-            return;
-        }
-        /* Back to the loop, also when nobody is known to wait: only epoll knows. */
-        const bool more = conn->want <= NET_YIELD || conn->want == NET_HOLD ||
-                          (conn->readable && conn->want != NET_CLOSE);
-        if (more && (conn->want == NET_YIELD || done >= worker->net->config.requests_per_event)) {
-            stat_inc(worker->stats, STAT_CONN_YIELDS);
-            net_worker_queue(worker, conn);
-            return;
-        }
     }
+}
+
+/* ── the connections of one turn ──────────────────────────────────────────────────────────── */
+
+bool net_stage_add(struct net_worker *worker, struct net_conn *conn)
+{
+    struct net_stage *stage = &worker->stage;
+    if (conn->want != NET_MORE || conn->pending != NULL)
+        return false;
+    __builtin_prefetch(&conn->read_ticks, 1);
+    atomic_store_explicit(&conn->last_s, worker->now_s, memory_order_relaxed);
+    if (!receive(worker, conn))
+        return true;
+    stage->all[stage->count++].conn = conn;
+    if (stage->count == NET_STAGE_CONNS)
+        net_stage_run(worker);
+    return true;
+}
+
+/* Send the answers of one connection, which wants nothing but more input then. */
+static void staged_send(struct net_worker *worker, struct net_conn *conn, struct bytes answers)
+{
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)answers.ptr, .iov_len = answers.len};
+    const ssize_t sent = answers.len > 0 ? conn_sendv(worker, conn, &iov, 1) : 0;
+    stat_timing_sent(worker->timing);
+    if (LIKELY(sent > 0))
+        net_traffic_add(&conn->bytes_written, (uint64_t)sent);
+    if (LIKELY((size_t)sent == answers.len)) {
+        rest(conn);
+        return;
+    }
+    struct out left;
+    out_init(&left);
+    if (sent >= 0)
+        out_put(&left, answers.ptr + sent, answers.len - (size_t)sent);
+    if (sent < 0 || left.failed || !pending_keep(worker, conn, &left)) {
+        out_fini(&left);
+        net_conn_close(worker, conn);
+    }
+}
+
+/* Send the answers of staged connections up to, but not including, `end`. */
+static void stage_send(struct net_worker *worker, unsigned *first, unsigned end)
+{
+    for (; *first < end; ++*first) {
+        const struct net_staged *staged = &worker->stage.all[*first];
+        const size_t len = staged->out_end - staged->out_at;
+        stat_timing_take(worker->timing, &staged->timed);
+        staged_send(worker, staged->conn, bytes_of(worker->out.buf + staged->out_at, len));
+    }
+}
+
+/* Tell the ops what will be run; false: that is not worth it. One alone has nothing to overlap
+ * with. */
+static bool stage_tell(struct net_worker *worker, unsigned count)
+{
+    const struct net_ops *ops = worker->net->config.ops;
+    struct net_ahead ahead[NET_STAGE_CONNS];
+    if (count < 2 || ops->ahead == NULL)
+        return false;
+    for (unsigned i = 0; i < count; i++) {
+        const struct net_conn *conn = worker->stage.all[i].conn;
+        ahead[i] = (struct net_ahead){
+            .in = bytes_of(conn->in->data + conn->in_at, conn->in_end - conn->in_at),
+            .note = conn->note,
+        };
+    }
+    ops->ahead(worker->arg, ahead, count);
+    return true;
+}
+
+void net_stage_run(struct net_worker *worker)
+{
+    struct net_stage *stage = &worker->stage;
+    struct out *out = &worker->out;
+    const unsigned count = stage->count, events_left = worker->events_left;
+    unsigned unsent = 0;
+    stage->count = 0;
+    const bool told = stage_tell(worker, count);
+    for (unsigned i = 0; i < count; i++) {
+        struct net_staged *staged = &stage->all[i];
+        struct net_conn *conn = staged->conn;
+        worker->events_left = events_left + (count - 1 - i);
+        staged->out_at = out->sent = out->len; /* as if `out` was its own */
+        stat_timing_resume(worker->timing, conn->read_ticks);
+        const uint32_t done = run_input(worker, conn, 0, told ? i + 1 : 0);
+        staged->out_end = out->len;
+        stat_timing_put(worker->timing, &staged->timed);
+        if (LIKELY(conn->want == NET_MORE && !conn->readable && out->blob_count == 0 &&
+                   !out->failed && out->len < STAGE_OUT_BYTES_MAX))
+            continue;
+        stage_send(worker, &unsent, i);
+        unsent = i + 1;
+        stat_timing_take(worker->timing, &staged->timed);
+        if (conclude(worker, conn, done))
+            net_conn_serve(worker, conn);
+    }
+    stage_send(worker, &unsent, count);
+    out_reset(out);
+    worker->events_left = events_left;
 }

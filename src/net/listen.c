@@ -238,10 +238,36 @@ static int datagrams_begin(struct net *net, char *error)
     return rc;
 }
 
+/* Take what others have opened, and set what accepted sockets inherit. */
+static int handed_take(struct net *net, const struct net_handed *handed)
+{
+    struct sockaddr_storage addr = {0};
+    socklen_t len = sizeof(addr);
+    if (getsockname(handed->fd, (struct sockaddr *)&addr, &len) != 0)
+        return -errno;
+    if (addr.ss_family != AF_UNIX) {
+        set_flag(handed->fd, SOL_SOCKET, SO_KEEPALIVE);
+        set_flag(handed->fd, IPPROTO_TCP, TCP_NODELAY);
+        repeat_answers_once(handed->fd);
+        net_mark_set(handed->fd, net->config.mark);
+    }
+    const struct net_listener listener = {.fd = handed->fd,
+                                          .family = addr.ss_family,
+                                          .tag = handed->tag,
+                                          .tls = handed->tls,
+                                          .handed = true};
+    return listener_add(net, &listener);
+}
+
 static int listeners_open(struct net *net, char *error)
 {
     int any_port[2] = {0, 0}; /* of TCP, of UDP */
     int absent_rc = 0;
+    for (size_t i = 0; i < net->config.handed_count; i++) {
+        const int rc = handed_take(net, &net->config.handed[i]);
+        if (rc != 0)
+            return rc;
+    }
     for (size_t i = 0; i < net->config.address_count; i++) {
         const size_t before = net->listener_count;
         const struct net_address *address = &net->config.addresses[i];
@@ -291,7 +317,8 @@ static void listeners_watch(struct net *net, uint32_t events)
 
 static bool is_full(const struct net *net)
 {
-    return atomic_load(&net->open_count) >= net->config.conns_max;
+    return atomic_load(&net->open_count) >=
+           atomic_load_explicit(&net->conns_max, memory_order_relaxed);
 }
 
 static void pause_accepting(struct net *net)
@@ -371,6 +398,7 @@ static void hand_out(struct net *net, int fd, const struct net_listener *listene
     conn->readable = conn->hangup = conn->queued = conn->watch_out = false;
     conn->local = listener->family == AF_UNIX;
     conn->secure = listener->tls != NET_TLS_OFF;
+    conn->late = net_draining(net) != NET_DRAIN_OFF ? NET_LATE_NEW : NET_LATE_NOT;
     conn->reason = LOGGER_ERROR;
     conn->listener = (uint8_t)(listener - net->listeners);
     conn->note = 0;
@@ -461,9 +489,49 @@ static void accept_some(struct net *net, const struct net_listener *listener)
     }
 }
 
+/* ── the end ──────────────────────────────────────────────────────────────────────────────── */
+
+/* Nobody comes in any more. Who is in the queue already has been let in by the kernel, so he is
+ * served as well; but that of a socket that others go on with waits for them. The fds stay ours:
+ * `stats conns` and the listeners' numbers count on it. */
+static void listeners_end(struct net *net)
+{
+    for (size_t i = 0; i < net->listener_count; i++) {
+        const struct net_listener *listener = &net->listeners[i];
+        if (listener->datagrams || listener->handed)
+            continue;
+        accept_some(net, listener);
+        (void)shutdown(listener->fd, SHUT_RDWR);
+    }
+    listeners_watch(net, 0);
+}
+
+static NOINLINE void end_begin(struct net *net)
+{
+    net->end_ns = clock_mono_ns() + net->config.drain_s * NS_PER_S;
+    log_line(LOG_INFO, "ending in an orderly way, within %u s", net->config.drain_s);
+    listeners_end(net);
+}
+
+/* Is it the end? */
+static bool is_over(const struct net *net)
+{
+    /* Acquire: pairs with net_stop(). */
+    if (atomic_load_explicit(&net->stop, memory_order_acquire))
+        return true;
+    return UNLIKELY(net->end_ns > 0) &&
+           (atomic_load(&net->open_count) == 0 || clock_mono_ns() >= net->end_ns);
+}
+
 static void woken(struct net *net)
 {
     net_wake_clear(net->wake_fd);
+    atomic_store_explicit(&net->listener_beat,
+                          atomic_load_explicit(&net->beat, memory_order_acquire),
+                          memory_order_release);
+    if (net->end_ns == 0 &&
+        atomic_load_explicit(&net->drain, memory_order_acquire) == NET_DRAIN_END)
+        end_begin(net);
     if (!atomic_exchange_explicit(&net->poked, false, memory_order_acquire))
         return;
     if (net->tick_ns > 0)
@@ -475,7 +543,7 @@ static void woken(struct net *net)
 /* How long the loop may sleep. */
 static int timeout_ms(const struct net *net, bool paused)
 {
-    if (paused)
+    if (paused || net->end_ns > 0)
         return PAUSE_MS;
     if (net->tick_ns == 0)
         return -1;
@@ -495,9 +563,9 @@ static void tick_when_due(struct net *net)
 
 int net_listen_loop(struct net *net)
 {
-    while (!atomic_load_explicit(&net->stop, memory_order_acquire)) {
+    while (!is_over(net)) {
         struct epoll_event events[16];
-        const bool paused = atomic_load(&net->paused);
+        const bool paused = net->end_ns == 0 && atomic_load(&net->paused);
         const int count =
             epoll_wait(net->epoll_fd, events, COUNT_OF(events), timeout_ms(net, paused));
         if (count < 0 && errno != EINTR)
@@ -506,9 +574,9 @@ int net_listen_loop(struct net *net)
             try_resume(net);
         tick_when_due(net);
         for (int i = 0; i < count; i++)
-            if (events[i].data.u64 < net->listener_count)
+            if (events[i].data.u64 < net->listener_count && net->end_ns == 0)
                 accept_some(net, &net->listeners[events[i].data.u64]);
-            else
+            else if (events[i].data.u64 == UINT64_MAX)
                 woken(net);
     }
     return 0;

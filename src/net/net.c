@@ -82,6 +82,18 @@ static int workers_init(struct net *net)
     return 0;
 }
 
+static void limits_store(struct net *net, const struct net_limits *limits)
+{
+    uint32_t sweep_s = limits->idle_timeout_s;
+    if (net->config.tls != NULL && (sweep_s == 0 || sweep_s > NET_TLS_HANDSHAKE_S))
+        sweep_s = NET_TLS_HANDSHAKE_S;
+    atomic_store_explicit(&net->conns_max, limits->conns_max, memory_order_relaxed);
+    atomic_store_explicit(&net->requests_per_event, limits->requests_per_event,
+                          memory_order_relaxed);
+    atomic_store_explicit(&net->idle_timeout_s, limits->idle_timeout_s, memory_order_relaxed);
+    atomic_store_explicit(&net->sweep_every_s, sweep_s, memory_order_relaxed);
+}
+
 int net_new(const struct net_config *config, struct net **ret_net, char *ret_error)
 {
     ret_error[0] = '\0';
@@ -92,10 +104,9 @@ int net_new(const struct net_config *config, struct net **ret_net, char *ret_err
     net->config = *config;
     net->epoll_fd = net->wake_fd = -1;
     net_own_init(&net->own);
-    net->sweep_every_s = config->idle_timeout_s;
-    if (config->tls != NULL &&
-        (net->sweep_every_s == 0 || net->sweep_every_s > NET_TLS_HANDSHAKE_S))
-        net->sweep_every_s = NET_TLS_HANDSHAKE_S;
+    limits_store(net, &(const struct net_limits){.conns_max = config->conns_max,
+                                                 .requests_per_event = config->requests_per_event,
+                                                 .idle_timeout_s = config->idle_timeout_s});
     int rc = conns_map(net);
     if (rc == 0)
         rc = workers_init(net);
@@ -136,6 +147,49 @@ void net_poke(struct net *net)
     net_wake(net->wake_fd);
 }
 
+static void all_wake(struct net *net)
+{
+    net_wake(net->wake_fd);
+    for (unsigned i = 0; i < net->config.worker_count; i++)
+        net_wake(net->workers[i].wake_fd);
+}
+
+void net_drain(struct net *net, enum net_drain how)
+{
+    atomic_store_explicit(&net->drain, (uint8_t)how, memory_order_release);
+    all_wake(net);
+}
+
+enum net_drain net_draining(const struct net *net)
+{
+    return atomic_load_explicit(&net->drain, memory_order_relaxed);
+}
+
+enum net_late net_late_get(const struct net *net, int fd)
+{
+    return net->conns[fd].late;
+}
+
+void net_late_set(struct net *net, int fd, enum net_late late)
+{
+    net->conns[fd].late = (uint8_t)late;
+}
+
+void net_beat(struct net *net)
+{
+    atomic_fetch_add_explicit(&net->beat, 1, memory_order_release);
+    all_wake(net);
+}
+
+bool net_beats(const struct net *net)
+{
+    const uint32_t beat = atomic_load_explicit(&net->beat, memory_order_relaxed);
+    bool all = atomic_load_explicit(&net->listener_beat, memory_order_acquire) == beat;
+    for (unsigned i = 0; i < net->config.worker_count; i++)
+        all = all && atomic_load_explicit(&net->workers[i].beat, memory_order_acquire) == beat;
+    return all;
+}
+
 void net_worker_wake(struct net *net, unsigned worker)
 {
     net_wake(net->workers[worker].wake_fd);
@@ -145,6 +199,15 @@ void net_review(struct net *net)
 {
     /* Release: with it a worker sees what the caller has changed before. */
     atomic_fetch_add_explicit(&net->reviews, 1, memory_order_release);
+    for (unsigned i = 0; i < net->config.worker_count; i++)
+        net_worker_wake(net, i);
+}
+
+void net_limits_set(struct net *net, const struct net_limits *limits)
+{
+    limits_store(net, limits);
+    /* Who sleeps without an end, for want of a timeout, has to look at the new one. Accepting that
+     * is paused looks by itself. */
     for (unsigned i = 0; i < net->config.worker_count; i++)
         net_worker_wake(net, i);
 }
@@ -297,6 +360,19 @@ uint16_t net_listener_port(const struct net *net, size_t index)
 {
     assert(index < net->listener_count);
     return net->listeners[index].port;
+}
+
+void net_limits_get(const struct net *net, struct net_limits *ret_limits)
+{
+    *ret_limits = (struct net_limits){
+        .conns_max = atomic_load_explicit(&net->conns_max, memory_order_relaxed),
+        .requests_per_event = atomic_load_explicit(&net->requests_per_event, memory_order_relaxed),
+        .idle_timeout_s = atomic_load_explicit(&net->idle_timeout_s, memory_order_relaxed)};
+}
+
+uint32_t net_fds_max(const struct net *net)
+{
+    return net->conns_cap;
 }
 
 bool net_is_accepting(const struct net *net)

@@ -55,7 +55,8 @@ enum {
     NET_DATAGRAMS = 32,             /* a batch of them */
     NET_DATAGRAM_BYTES = 64 * 1024, /* more than one can carry */
     NET_TICK_S = 60,
-    NET_RATE_S = 8, /* what the rate of a connection's requests is measured over */
+    NET_AHEAD_MAX = 32, /* connections that `ahead` is told of at once */
+    NET_RATE_S = 8,     /* what the rate of a connection's requests is measured over */
 };
 
 /* ── what is served ───────────────────────────────────────────────────────────────────────── */
@@ -70,6 +71,7 @@ struct net_io {
     const struct ip_peer *peer; /* the other end */
     int fd;                     /* its number, as `stats conns` shows it */
     unsigned listener; /* what it came in by, for net_listener_tag() and net_listener_get() */
+    unsigned ahead;    /* n: it is the n-th that `ahead` was told of, with just this input; 0: no */
     uint32_t pause_ms; /* run, with NET_PAUSE: 1..60000 */
     uint8_t reason;    /* run, with NET_CLOSE: why, enum logger_reason; 0 (an error) at first */
 };
@@ -114,7 +116,16 @@ struct net_datagrams {
     struct out *out; /* empty; takes the answers, without blobs */
 };
 
+/* What a connection's next `run` will be given. */
+struct net_ahead {
+    struct bytes in;
+    uint32_t note;
+};
+
 struct net_ops {
+    /* Connections that will be run one after the other, in that order, before anything else
+     * happens: a hint, to have memory fetched. */
+    void (*ahead)(void *worker, const struct net_ahead *all, unsigned count);
     /* Run a batch of requests. `*session` is the connection's own, NULL at first. */
     enum net_rc (*run)(void *worker, void **session, struct net_io *io);
     /* After NET_FILL: where the next bytes go (ret_len > 0), and whether the connection's input
@@ -145,6 +156,13 @@ struct net_address {
     bool datagrams; /* UDP, in each worker; else TCP */
 };
 
+/* A listening socket of streams that somebody else has opened, and may keep open after us. */
+struct net_handed {
+    int fd; /* non-blocking */
+    uint8_t tag;
+    enum net_tls_mode tls;
+};
+
 struct net_worker_config {
     void *arg; /* handed to the ops as `worker` */
     struct stat_block *stats;
@@ -157,6 +175,8 @@ struct net_config {
     const struct net_ops *ops; /* all but `run` may be NULL; `space` and `filled` go together */
     const struct net_address *addresses;
     size_t address_count;
+    const struct net_handed *handed;
+    size_t handed_count;
     const char *unix_path; /* NULL: none */
     unsigned unix_mask;    /* its permission bits */
     struct net_tls *tls;   /* NULL: no address has TLS */
@@ -173,6 +193,7 @@ struct net_config {
     uint32_t requests_per_event; /* then it is another connection's turn */
     uint32_t idle_timeout_s;     /* TCP only; 0: never */
     uint64_t in_bytes_max;       /* read buffers of one worker; 0: no limit */
+    uint32_t drain_s;            /* NET_DRAIN_END takes that long at most */
     /* All in the thread of net_run(); may be NULL. */
     void (*poked)(void *arg); /* after net_poke() */
     void (*tick)(void *arg);  /* about every NET_TICK_S; only with datagrams */
@@ -181,6 +202,11 @@ struct net_config {
     bool (*arrive)(void *arg, unsigned listener, const struct ip_peer *peer,
                    const char **ret_words);
     void *arg; /* of these */
+};
+
+/* What of it may change while it runs. */
+struct net_limits {
+    uint32_t conns_max, requests_per_event, idle_timeout_s;
 };
 
 struct net;
@@ -195,6 +221,41 @@ MUST_USE int net_new(const struct net_config *config, struct net **ret_net, char
 MUST_USE int net_run(struct net *net);
 /* End net_run(); may be called from any thread and from a signal handler, any number of times. */
 void net_stop(struct net *net);
+
+/* Going out of service in an orderly way. */
+enum net_drain {
+    NET_DRAIN_OFF,
+    /* Connections are closed as they fall idle, between two requests. Who comes in meanwhile is
+     * late: see net_late. */
+    NET_DRAIN_ON,
+    /* Nobody comes in any more, and when the last connection has fallen idle, or drain_s is over,
+     * net_run() ends. Cannot be undone. What listens of itself is closed; sockets that were handed
+     * over keep clients waiting for whoever serves them next. */
+    NET_DRAIN_END,
+};
+
+/* From where net_stop() may be called; of END, any number of times. */
+void net_drain(struct net *net, enum net_drain how);
+/* How it is meant to be now. Any thread. */
+enum net_drain net_draining(const struct net *net);
+
+/* A connection that came in after NET_DRAIN_ON. */
+enum net_late {
+    NET_LATE_NOT,     /* closed when it is idle */
+    NET_LATE_NEW,     /* may be silent for a moment before it is closed, too */
+    NET_LATE_REFUSED, /* the ops do not want it: closed as all others */
+    NET_LATE_STAY,    /* the ops want it to stay although it is idle: it administrates */
+};
+/* For the ops: of the connection `fd`, which they are serving. Also one that is not late can be
+ * made so. */
+enum net_late net_late_get(const struct net *net, int fd);
+void net_late_set(struct net *net, int fd, enum net_late late);
+
+/* Have the loops of all workers and of the listener prove that they turn: each answers in its next
+ * turn, for which it is woken. One thread. */
+void net_beat(struct net *net);
+/* Have all answered the last net_beat()? The same thread. */
+bool net_beats(const struct net *net);
 /* Have config.poked called soon. From where net_stop() may be called. */
 void net_poke(struct net *net);
 /* Have all connections of a worker that said NET_HOLD run soon. Any thread, from net_new() on. */
@@ -202,6 +263,9 @@ void net_worker_wake(struct net *net, unsigned worker);
 /* Have each worker ask ops.may_stay about its connections soon, those that are silent included; for
  * one that it is serving in that moment, `run` is the next to see. Any thread. */
 void net_review(struct net *net);
+/* Change limits; they hold from each worker's next turn on, and connections above a lower limit
+ * stay. Any thread, one at a time. */
+void net_limits_set(struct net *net, const struct net_limits *limits);
 /* Stop and join the workers, close everything. NULL is fine. */
 void net_free(struct net *net);
 
@@ -260,5 +324,9 @@ MUST_USE bool net_listener_get(const struct net *net, size_t index,
 uint8_t net_listener_tag(const struct net *net, size_t index);
 /* Likewise its port; 0: a unix socket. */
 uint16_t net_listener_port(const struct net *net, size_t index);
+/* The limits just now. Any thread. */
+void net_limits_get(const struct net *net, struct net_limits *ret_limits);
+/* How many connections and other fds there can be, whatever the limits say. */
+uint32_t net_fds_max(const struct net *net);
 /* Is nobody kept waiting because of conns_max or want of fds? */
 bool net_is_accepting(const struct net *net);

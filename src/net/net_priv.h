@@ -18,7 +18,9 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "event/event.h"
@@ -30,6 +32,7 @@ enum {
     NET_TLS_HANDSHAKE_S = 10, /* from accept to the first byte, and from there to the end */
     NET_EVENTS = 128,         /* events per epoll_wait */
     NET_IOVECS = 256,         /* pieces per sendmsg */
+    NET_STAGE_CONNS = NET_AHEAD_MAX,
 };
 
 struct net_buf {
@@ -65,7 +68,8 @@ struct net_conn {          /* two cache lines; what serving needs is on the firs
     uint8_t reason : 2;    /* enum logger_reason: why it will be closed */
     uint8_t listener;      /* index in net->listeners */
     _Atomic uint16_t worker;
-    uint16_t spare;
+    uint8_t late; /* enum net_late */
+    uint8_t spare;
     uint32_t note;           /* the ops' own */
     _Atomic uint32_t last_s; /* when something arrived, cache time */
     uint32_t in_at, in_end;  /* unused input in `in` */
@@ -131,6 +135,18 @@ struct net_pauses {
     uint64_t first_ms; /* the earliest of them */
 };
 
+/* Connections whose input has arrived in this turn. They are served in three passes: receive from
+ * each, run each, send to each. So their cache misses overlap (net_ops.ahead), and each pass finds
+ * its code in the cache. */
+struct net_stage {
+    unsigned count;
+    struct net_staged {
+        struct net_conn *conn;
+        size_t out_at, out_end; /* its answers in the worker's `out` */
+        struct stat_timed timed;
+    } all[NET_STAGE_CONNS];
+};
+
 struct net_worker {
     struct net *net;
     void *arg;
@@ -141,7 +157,9 @@ struct net_worker {
     uint32_t now_s;
     struct logger_ring *log; /* NULL: nothing is logged */
     struct event_source *events;
-    uint32_t watched;       /* streams of it that clients watch, read once per turn */
+    uint32_t watched; /* streams of it that clients watch, read once per turn */
+    /* Likewise, of the net's. */
+    uint32_t requests_per_event, idle_timeout_s, sweep_every_s;
     struct net_conn **held; /* connections that said NET_HOLD, in no order */
     size_t held_count, held_cap;
     struct net_pauses pauses;
@@ -150,12 +168,16 @@ struct net_worker {
     unsigned events_left; /* of this turn, behind the one being served */
     struct net_conn *ready_first, *ready_last;
     struct out out; /* answers of the connection being served */
+    struct net_stage stage;
     struct net_pool pool;
     unsigned napi_id;    /* the listener's: the queue that it serves; 0: none yet */
     uint8_t *tls_gather; /* small answers become one record here; NULL without TLS */
     size_t tls_gather_cap;
     uint32_t reviews, review_left; /* review: how many there were, slots still to be looked at */
     uint32_t sweep_fd, sweep_s;    /* sweep: where it goes on, when it was last */
+    uint8_t drain;                 /* net->drain, as of the last time that it was woken */
+    uint64_t drained_ms;           /* when it last looked who has fallen idle */
+    _Atomic uint32_t beat;         /* net->beat, likewise; release: the loop has turned */
     struct net_udp *udp;
     size_t udp_count;
     struct net_batch *batch; /* NULL without datagrams */
@@ -175,6 +197,7 @@ struct net_listener {
     uint8_t tag;   /* of its net_address */
     enum net_tls_mode tls;
     bool datagrams;
+    bool handed; /* over to us; others may use it after us */
 };
 
 struct net {
@@ -186,7 +209,10 @@ struct net {
         fds_used; /* slots below this have been used; relaxed, slots tell their own state */
     struct net_listener *listeners;
     size_t listener_count;
-    uint32_t sweep_every_s; /* the shortest time that a client may take; 0: there is no limit */
+    /* The limits of the config, which net_limits_set() changes. Relaxed: each says everything about
+     * itself, and an old one holds for a turn more at most. `sweep_every_s` is the shortest time
+     * that a client may take; 0: there is no limit. */
+    _Atomic uint32_t conns_max, requests_per_event, idle_timeout_s, sweep_every_s;
     struct net_worker *workers;
     int epoll_fd, wake_fd; /* the listener's */
     /* The end is near: release by net_stop(), acquire by the loops. */
@@ -195,6 +221,11 @@ struct net {
     atomic_bool paused; /* nothing is accepted for now; read by workers that close a connection */
     uint64_t paused_since_ns;
     _Atomic uint32_t reviews; /* asked for by net_review() */
+    /* enum net_drain: release by net_drain(), acquire by the loops when they are woken. */
+    _Atomic uint8_t drain;
+    uint64_t end_ns; /* the listener's: when NET_DRAIN_END is over; 0: it has not begun */
+    /* Asked for by net_beat(), and the listener's answer, as net_worker.beat. */
+    _Atomic uint32_t beat, listener_beat;
     struct net_own own;
     uint64_t tick_ns; /* the next tick; 0: there are none */
     /* All connections: the listener adds, workers subtract; see net_conn_close(). */
@@ -211,6 +242,18 @@ static inline const struct ip_peer *net_conn_peer(const struct net *net,
                                                   const struct net_conn *conn)
 {
     return &net->peers[conn - net->conns];
+}
+
+/* recv() and send(), without signal and by the bare system call: in a program with threads the C
+ * library's own enable and disable cancellation around it, which nobody here asks for, and that is
+ * 2 % of what a request with a trip of its own costs. */
+static inline ssize_t net_recv(int fd, void *dst, size_t len)
+{
+    return syscall(SYS_recvfrom, fd, dst, len, 0, NULL, NULL);
+}
+static inline ssize_t net_send(int fd, const void *src, size_t len)
+{
+    return syscall(SYS_sendto, fd, src, len, MSG_NOSIGNAL, NULL, 0);
 }
 
 /* listen.c */
@@ -257,6 +300,10 @@ static inline void net_traffic_pending(struct net_conn *conn, uint64_t bytes, ui
 void net_conn_log(struct net_worker *worker, const struct net_conn *conn, enum logger_type type,
                   const char *message);
 void net_conn_serve(struct net_worker *worker, struct net_conn *conn);
+/* The socket may have something: receive it, to be run with that of others. Returns false when the
+ * connection has to be served in its own way: net_conn_serve(). */
+bool net_stage_add(struct net_worker *worker, struct net_conn *conn);
+void net_stage_run(struct net_worker *worker); /* serve who has been added */
 /* Log conn->reason, and close. */
 void net_conn_close(struct net_worker *worker, struct net_conn *conn);
 /* Ask epoll to tell when the socket has room again; from the first time on it always does. */

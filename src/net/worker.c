@@ -114,13 +114,17 @@ static NOINLINE void serve_no_conn(struct net_worker *worker, uint64_t event)
         net_udp_serve(worker, &worker->udp[event / 2]);
         return;
     }
+    struct net *net = worker->net;
     net_wake_clear(worker->wake_fd);
     worker->woken = true;
-    const uint32_t reviews = atomic_load_explicit(&worker->net->reviews, memory_order_acquire);
+    worker->drain = atomic_load_explicit(&net->drain, memory_order_acquire);
+    atomic_store_explicit(&worker->beat, atomic_load_explicit(&net->beat, memory_order_acquire),
+                          memory_order_release);
+    const uint32_t reviews = atomic_load_explicit(&net->reviews, memory_order_acquire);
     if (reviews == worker->reviews)
         return;
     worker->reviews = reviews;
-    worker->review_left = atomic_load_explicit(&worker->net->fds_used, memory_order_relaxed);
+    worker->review_left = atomic_load_explicit(&net->fds_used, memory_order_relaxed);
 }
 
 static void serve_event(struct net_worker *worker, const struct epoll_event *event)
@@ -138,7 +142,7 @@ static void serve_event(struct net_worker *worker, const struct epoll_event *eve
     const bool stuck = conn->pending != NULL &&
                        (event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) == 0 &&
                        !(conn->want == NET_HOLD && conn->hangup);
-    if (!conn->queued && !stuck)
+    if (!conn->queued && !stuck && !net_stage_add(worker, conn))
         net_conn_serve(worker, conn);
 }
 
@@ -166,7 +170,7 @@ static bool is_late(struct net_worker *worker, const struct net_conn *conn)
         net_tls_note(worker, conn, "too slow");
         return true;
     }
-    const uint32_t timeout_s = worker->net->config.idle_timeout_s;
+    const uint32_t timeout_s = worker->idle_timeout_s;
     if (timeout_s == 0 || conn->local || net_silent_s(conn, worker->now_s) < timeout_s)
         return false;
     stat_inc(worker->stats, STAT_IDLE_KICKS);
@@ -178,7 +182,7 @@ static bool is_late(struct net_worker *worker, const struct net_conn *conn)
  * costs nothing but eight looks per timeout. */
 static void sweep(struct net_worker *worker)
 {
-    const uint32_t timeout_s = worker->net->sweep_every_s;
+    const uint32_t timeout_s = worker->sweep_every_s;
     const uint32_t used = atomic_load_explicit(&worker->net->fds_used, memory_order_relaxed);
     const uint32_t parts = timeout_s > 8 ? timeout_s / 8 : 1;
     for (uint32_t left = used / parts + 1; left > 0; left--) {
@@ -214,6 +218,48 @@ static NOINLINE void review(struct net_worker *worker)
     }
 }
 
+/* Has this connection nothing to do, so that a worker that drains may close it? */
+static bool is_done(const struct net_worker *worker, const struct net_conn *conn)
+{
+    enum { LATE_SILENT_S = 2 }; /* for a newcomer's first words; in clock seconds: one to two */
+    if (conn->queued || conn->pending != NULL || conn->in != NULL || conn->session != NULL)
+        return conn->want == NET_HOLD && conn->pending == NULL && worker->drain == NET_DRAIN_END;
+    if (conn->want != NET_MORE)
+        return false;
+    if (worker->drain == NET_DRAIN_END)
+        return true;
+    if (conn->late == NET_LATE_NEW)
+        return net_silent_s(conn, worker->now_s) >= LATE_SILENT_S;
+    return conn->late != NET_LATE_STAY;
+}
+
+/* A request that has come since epoll told is still served. */
+static bool has_input(const struct net_worker *worker, const struct net_conn *conn)
+{
+    char byte;
+    return recv(net_conn_fd(worker->net, conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+enum { DRAIN_MS = 50 };
+
+/* Close who has fallen idle. All are looked at, which costs a cache line each, so not in every turn
+ * of a busy worker. */
+static NOINLINE void drain(struct net_worker *worker)
+{
+    const uint64_t now_ms = clock_mono_ms();
+    if (now_ms - worker->drained_ms < DRAIN_MS / 2)
+        return;
+    worker->drained_ms = now_ms;
+    const uint32_t used = atomic_load_explicit(&worker->net->fds_used, memory_order_relaxed);
+    for (uint32_t fd = 0; fd < used; fd++) {
+        struct net_conn *conn = own_conn(worker, fd);
+        if (conn == NULL || !is_done(worker, conn) || has_input(worker, conn))
+            continue;
+        conn->reason = LOGGER_SHUTDOWN;
+        net_conn_close(worker, conn);
+    }
+}
+
 static void close_all(struct net_worker *worker)
 {
     const uint32_t used = atomic_load_explicit(&worker->net->fds_used, memory_order_relaxed);
@@ -228,17 +274,34 @@ static void close_all(struct net_worker *worker)
 
 /* ── the loop ─────────────────────────────────────────────────────────────────────────────── */
 
+/* How long a worker without anything to do may sleep. */
+static int sleep_ms(const struct net_worker *worker)
+{
+    if (UNLIKELY(worker->drain != NET_DRAIN_OFF))
+        return DRAIN_MS;
+    return worker->sweep_every_s > 0 ? 1000 : -1;
+}
+
+static void limits_read(struct net_worker *worker)
+{
+    struct net *net = worker->net;
+    worker->requests_per_event =
+        atomic_load_explicit(&net->requests_per_event, memory_order_relaxed);
+    worker->idle_timeout_s = atomic_load_explicit(&net->idle_timeout_s, memory_order_relaxed);
+    worker->sweep_every_s = atomic_load_explicit(&net->sweep_every_s, memory_order_relaxed);
+}
+
 static void turn(struct net_worker *worker)
 {
     const struct net_ops *ops = worker->net->config.ops;
     const bool busy = worker->ready_first != NULL || worker->review_left > 0;
-    const bool sweeping = worker->net->sweep_every_s > 0;
     struct epoll_event events[NET_EVENTS];
     if (!busy && ops->sleep != NULL)
         ops->sleep(worker->arg);
-    const int timeout_ms = busy ? 0 : net_pause_left_ms(worker, sweeping ? 1000 : -1);
+    const int timeout_ms = busy ? 0 : net_pause_left_ms(worker, sleep_ms(worker));
     const int count = epoll_wait(worker->epoll_fd, events, NET_EVENTS, timeout_ms);
     worker->now_s = clock_now_s();
+    limits_read(worker);
     worker->watched = worker->log != NULL ? logger_watched(worker->log) : 0;
     if (ops->turn != NULL)
         ops->turn(worker->arg, worker->now_s);
@@ -246,6 +309,7 @@ static void turn(struct net_worker *worker)
         worker->events_left = (unsigned)(count - 1 - i);
         serve_event(worker, &events[i]);
     }
+    net_stage_run(worker);
     if (UNLIKELY(worker->woken))
         serve_held(worker);
     if (UNLIKELY(worker->pauses.count > 0))
@@ -253,10 +317,12 @@ static void turn(struct net_worker *worker)
     serve_ready(worker);
     if (UNLIKELY(worker->review_left > 0))
         review(worker);
-    if (sweeping && worker->sweep_s != worker->now_s) {
+    if (worker->sweep_every_s > 0 && worker->sweep_s != worker->now_s) {
         worker->sweep_s = worker->now_s;
         sweep(worker);
     }
+    if (UNLIKELY(worker->drain != NET_DRAIN_OFF))
+        drain(worker);
 }
 
 void *net_worker_main(void *arg)
@@ -267,6 +333,7 @@ void *net_worker_main(void *arg)
     (void)pthread_setname_np(pthread_self(), name);
     if (worker->net->config.ops->begin != NULL)
         worker->net->config.ops->begin(worker->arg);
+    limits_read(worker);
     /* Acquire: pairs with net_stop(). */
     while (!atomic_load_explicit(&worker->net->stop, memory_order_acquire))
         turn(worker);

@@ -30,8 +30,7 @@ static void wrapped_print(FILE *file, const char *text, int at, int indent)
     fputc('\n', file);
 }
 
-/* The word that stands for the value. */
-static const char *value_word(const struct opt_row *row)
+const char *opt_value_word(const struct opt_row *row)
 {
     switch (row->kind) {
     case OPT_KIND_NONE:
@@ -55,6 +54,7 @@ static const char *value_word(const struct opt_row *row)
     case OPT_KIND_SIZE_KIB:
         return "KIB";
     case OPT_KIND_SIZE_MIB:
+    case OPT_KIND_MEMORY:
         return "MIB";
     case OPT_KIND_CHAR:
         return "C";
@@ -71,11 +71,14 @@ static const char *value_word(const struct opt_row *row)
 
 static void name_format(char *dst, size_t cap, const struct opt_row *row)
 {
-    const char *word = value_word(row);
+    const char *word = opt_value_word(row);
     const bool sub = row->type == OPT_ROW_SUB || row->type == OPT_ROW_PRESET;
     if (sub)
         snprintf(dst, cap, "  %s%s%s%s", row->kind == OPT_KIND_SWITCH ? "[no_]" : "", row->name,
                  word != NULL ? "=" : "", word != NULL ? word : "");
+    else if (row->letter == '\0')
+        snprintf(dst, cap, "      --%s%s%s", row->name, word != NULL ? "=" : "",
+                 word != NULL ? word : "");
     else if (row->name[0] == '\0')
         snprintf(dst, cap, "  -%c %s", row->letter, word != NULL ? word : "");
     else
@@ -88,7 +91,8 @@ static void row_print(FILE *file, const struct opt_row *row)
     char name[96], help[512];
     name_format(name, sizeof(name), row);
     const bool has_default = row->type != OPT_ROW_PRESET && row->kind != OPT_KIND_CHOICE &&
-                             value_word(row) != NULL && row->dflt != NULL && row->dflt[0] != '\0';
+                             opt_value_word(row) != NULL && row->dflt != NULL &&
+                             row->dflt[0] != '\0';
     if (row->kind == OPT_KIND_SWITCH)
         snprintf(help, sizeof(help), "%s [%s]", row->help, row->dflt[0] == '1' ? "on" : "off");
     else if (has_default)
@@ -125,8 +129,7 @@ static void inert_print(FILE *file)
     wrapped_print(file, names, 2, 2);
 }
 
-/* Is there anything to tell below this heading? */
-static bool group_has_effect(const struct opt_row *group)
+bool opt_group_has_effect(const struct opt_row *group)
 {
     for (const struct opt_row *row = group + 1;
          row < opt_rows + opt_row_count && row->type != OPT_ROW_GROUP; row++)
@@ -146,10 +149,11 @@ void opt_print_help(FILE *file)
     for (size_t i = 0; i < opt_row_count; i++) {
         const struct opt_row *row = &opt_rows[i];
         if (row->type == OPT_ROW_GROUP) {
-            shown = group_has_effect(row);
+            shown = opt_group_has_effect(row);
             if (shown)
                 fprintf(file, "\n%s\n", row->name);
-        } else if (shown && row->type != OPT_ROW_ABSENT && row->when != OPT_WHEN_INERT) {
+        } else if (shown && row->type != OPT_ROW_ABSENT && row->when != OPT_WHEN_INERT &&
+                   row->help[0] != '\0') {
             row_print(file, row);
         }
     }
@@ -159,7 +163,8 @@ void opt_print_help(FILE *file)
           "  matted -d -u nobody -P /run/matted.pid  in the background, as nobody\n"
           "  matted -l 127.0.0.1,10.0.0.5 -c 4096    also on an inner network\n"
           "  matted -s /run/matted.sock -a 770       by unix socket only\n"
-          "  matted -o idle_timeout=60,track_sizes   with sub-options\n",
+          "  matted -o idle_timeout=60,track_sizes   with sub-options\n"
+          "  matted --config=/etc/memcached.conf     with the file of Debian's memcached\n",
           file);
 }
 

@@ -9,13 +9,32 @@
 
 #include "opt/opt_priv.h"
 
+/* FILE:LINE:COLUMN: of what is being applied. Of a long path the end, which tells more. */
+static size_t place_format(const struct opt_parse *parse, char dst[OPT_TEXT_BYTES])
+{
+    enum { PATH_BYTES_MAX = 200 };
+    const char *path = parse->opts->config_file;
+    if (parse->source.from != OPT_FROM_FILE || path == NULL)
+        return 0;
+    const size_t len = strlen(path);
+    const bool cut = len > PATH_BYTES_MAX;
+    return (size_t)snprintf(dst, OPT_TEXT_BYTES, "%s%s:%u:%u: ", cut ? "..." : "",
+                            path + (cut ? len - PATH_BYTES_MAX : 0), parse->source.line,
+                            parse->source.column);
+}
+
+/* The codes of the command line are memcached's; it has no files. */
 bool opt_refuse(struct opt_parse *parse, int exit_code, const char *format, ...)
 {
+    const enum opt_from from = parse->source.from;
+    const bool config = from == OPT_FROM_FILE || from == OPT_FROM_ENVIRONMENT;
     parse->result->action = OPT_REFUSED;
-    parse->result->exit_code = exit_code;
+    parse->result->exit_code = config ? EX_CONFIG : exit_code;
+    char *text = parse->result->text;
+    const size_t len = place_format(parse, text);
     va_list args;
     va_start(args, format);
-    vsnprintf(parse->result->text, sizeof(parse->result->text), format, args);
+    (void)vsnprintf(text + len, OPT_TEXT_BYTES - len, format, args);
     va_end(args);
     return false;
 }
@@ -60,7 +79,7 @@ static bool sub_parse(struct opt_parse *parse, const char *text)
         if (!negated)
             return opt_value_set(parse, row, value);
         opt_value_clear(parse->opts, row);
-        parse->opts->given[i] = true;
+        parse->opts->source[i] = parse->source;
         return true;
     }
     return opt_refuse(parse, 1, "-o: Illegal suboption '%.100s'; matted -h lists those that exist",
@@ -87,6 +106,11 @@ static bool subs_parse(struct opt_parse *parse, const char *list)
 /* Apply an option; `value` is NULL when there was none. Returns false to stop. */
 static bool row_apply(struct opt_parse *parse, const struct opt_row *row, const char *value)
 {
+    const bool in_file = parse->source.from == OPT_FROM_FILE;
+    if (in_file &&
+        (row->when == OPT_WHEN_ONCE || (row->type == OPT_ROW_ACTION && row->letter != 'o')))
+        return opt_refuse(parse, EX_CONFIG, "--%s is for the command line, not for a file",
+                          row->name);
     if (row->type == OPT_ROW_OPT)
         return opt_value_set(parse, row, value);
     switch (row->letter) {
@@ -124,7 +148,7 @@ static const struct opt_row *row_by_letter(char letter)
     return NULL;
 }
 
-/* The row with this long name, or the only one that begins with it. */
+/* The row with this long name, or the only one with a letter that begins with it. */
 static const struct opt_row *row_by_name(struct bytes name)
 {
     const struct opt_row *found = NULL;
@@ -135,7 +159,8 @@ static const struct opt_row *row_by_name(struct bytes name)
             continue;
         if (bytes_is(name, row->name))
             return row;
-        if (name.len > 0 && bytes_starts(bytes_str(row->name), name)) {
+        /* those that memcached does not have must not make its abbreviations ambiguous */
+        if (row->letter != '\0' && name.len > 0 && bytes_starts(bytes_str(row->name), name)) {
             found = row;
             count++;
         }
@@ -143,18 +168,15 @@ static const struct opt_row *row_by_name(struct bytes name)
     return count == 1 ? found : NULL;
 }
 
-/* Arguments not looked at yet. */
-struct args {
-    int left;
-    char *const *next;
-};
-
-static const char *args_take(struct args *args)
+static const char *args_take(struct opt_args *args)
 {
     if (args->left == 0)
         return NULL;
     args->left--;
-    return *args->next++;
+    if (args->word == NULL)
+        return *args->next++;
+    args->parse->source.column = args->word->column; /* a refusal is about the last one taken */
+    return args->word++->text;
 }
 
 /* Is this name that of a sub-option, with '-' for '_'? */
@@ -179,7 +201,7 @@ static const struct opt_row *sub_by_name(struct bytes name)
 }
 
 /* --name, --name=value, --name value */
-static bool long_parse(struct opt_parse *parse, const char *text, struct args *args)
+static bool long_parse(struct opt_parse *parse, const char *text, struct opt_args *args)
 {
     const struct bytes name = bytes_of(text, strcspn(text, "="));
     const char *value = text[name.len] == '=' ? text + name.len + 1 : NULL;
@@ -190,15 +212,18 @@ static bool long_parse(struct opt_parse *parse, const char *text, struct args *a
     if (row == NULL)
         return opt_refuse(parse, 1, "unknown option --%.*s; matted -h lists those that exist",
                           (int)(name.len < 100 ? name.len : 100), text);
-    if (value != NULL && !row_has_value(row))
-        return opt_refuse(parse, 1, "-%c, --%s takes no value", row->letter, row->name);
+    if (value != NULL && !row_has_value(row)) {
+        char label[OPT_LABEL_BYTES];
+        opt_label_format(label, row);
+        return opt_refuse(parse, 1, "%s takes no value", label);
+    }
     if (value == NULL && row_has_value(row))
         value = args_take(args);
     return row_apply(parse, row, value);
 }
 
 /* -v, -vvd, -p1, -p 1 */
-static bool letters_parse(struct opt_parse *parse, const char *letters, struct args *args)
+static bool letters_parse(struct opt_parse *parse, const char *letters, struct opt_args *args)
 {
     for (; *letters != '\0'; letters++) {
         const struct opt_row *row = row_by_letter(*letters);
@@ -213,7 +238,7 @@ static bool letters_parse(struct opt_parse *parse, const char *letters, struct a
     return true;
 }
 
-static bool arg_parse(struct opt_parse *parse, const char *text, struct args *args)
+static bool arg_parse(struct opt_parse *parse, const char *text, struct opt_args *args)
 {
     if (strncmp(text, "--", 2) == 0 && text[2] != '\0')
         return long_parse(parse, text + 2, args);
@@ -228,8 +253,17 @@ static bool arg_parse(struct opt_parse *parse, const char *text, struct args *ar
 
 static bool given(const struct opt_parse *parse, char letter)
 {
-    return parse->opts->given[row_by_letter(letter) - opt_rows];
+    return parse->opts->source[row_by_letter(letter) - opt_rows].from != OPT_FROM_DEFAULT;
 }
+
+/* A refusal will be about this row: tell where it is from. */
+static struct opt_parse *about(struct opt_parse *parse, size_t row)
+{
+    parse->source = parse->opts->source[row];
+    return parse;
+}
+
+#define ABOUT(parse, field) about(parse, OPT_ROW(field))
 
 /* The addresses of -l ask for what -Z and the certificates allow. Exit codes as memcached's, which
  * finds out when it listens. */
@@ -240,11 +274,11 @@ static bool listen_tls_check(struct opt_parse *parse)
     struct opt_listen listen;
     while (opt_listen_next(&rest, &listen) > 0) {
         if (listen.tls != OPT_LISTEN_DEFAULT && !opts->enable_ssl)
-            return opt_refuse(parse, EX_OSERR,
+            return opt_refuse(ABOUT(parse, listen), EX_OSERR,
                               "-l, --listen: notls:, btls: and mtls: are valid only with -Z, "
                               "--enable-ssl");
         if (listen.tls == OPT_LISTEN_MTLS && opts->ssl_ca_cert == NULL)
-            return opt_refuse(parse, EX_OSERR,
+            return opt_refuse(ABOUT(parse, listen), EX_OSERR,
                               "-l, --listen: mtls: needs -o ssl_ca_cert, to know whose client "
                               "certificates are accepted");
     }
@@ -255,10 +289,10 @@ static bool tls_check(struct opt_parse *parse)
 {
     const struct opts *opts = parse->opts;
     if (opts->enable_ssl && opts->port == 0)
-        return opt_refuse(parse, EX_USAGE,
+        return opt_refuse(ABOUT(parse, enable_ssl), EX_USAGE,
                           "-Z, --enable-ssl needs a TCP port; -p 0 switches that off");
     if (opts->enable_ssl && opts->ssl_chain_cert == NULL)
-        return opt_refuse(parse, EX_USAGE,
+        return opt_refuse(ABOUT(parse, enable_ssl), EX_USAGE,
                           "-Z, --enable-ssl needs a certificate: -o ssl_chain_cert=FILE (PEM), "
                           "and ssl_key=FILE unless the key is in the same file");
     return listen_tls_check(parse);
@@ -271,7 +305,7 @@ static bool udp_check(struct opt_parse *parse)
     struct opt_udp udp;
     const char *fault = opt_udp_parse(opts->udp_policy, &udp);
     if (fault != NULL)
-        return opt_refuse(parse, 1,
+        return opt_refuse(ABOUT(parse, udp_policy), 1,
                           "-o udp_policy: '%.100s' %s; allowed: rr, drop, miss, tcp-vouched, "
                           "prefixes:CIDR+CIDR, open, joined by +",
                           opts->udp_policy, fault);
@@ -285,44 +319,52 @@ static bool udp_check(struct opt_parse *parse)
     while (opt_listen_next(&rest, &listen) > 0)
         certificates |= listen.tls == OPT_LISTEN_MTLS;
     if (certificates)
-        return opt_refuse(parse, EX_USAGE,
+        return opt_refuse(ABOUT(parse, udp_port), EX_USAGE,
                           "-U, --udp-port: clients show no certificates by UDP, and -o "
                           "ssl_verify_mode or mtls: asks for them; allowed: -U 0");
     if ((udp.policy & OPT_UDP_VOUCHED) != 0 && opts->port == 0)
-        return opt_refuse(parse, EX_USAGE,
+        return opt_refuse(ABOUT(parse, udp_policy), EX_USAGE,
                           "-o udp_policy: nobody can connect by TCP to be vouched for (-p 0)");
     return true;
 }
 
-static void together_check(struct opt_parse *parse)
+static bool together_check(struct opt_parse *parse)
 {
     struct opts *opts = parse->opts;
+    if (opts->memory_limit_bytes == 0)
+        opts->memory_limit_bytes = opt_memory_auto(opt_machine_bytes(), opts->conn_limit);
     const uint64_t item_bytes_max = opts->memory_limit_bytes / 2;
     if (opts->max_item_bytes > item_bytes_max && !given(parse, 'I'))
         opts->max_item_bytes = item_bytes_max; /* -m 1 alone shall work */
     if (opts->max_item_bytes > item_bytes_max)
-        opt_refuse(parse, EX_USAGE,
-                   "-I, --max-item-size: %llu bytes is more than half of the memory limit (-m); "
-                   "allowed: at most %llu",
-                   (unsigned long long)opts->max_item_bytes, (unsigned long long)item_bytes_max);
-    else if (opts->hot_lru_pct + opts->warm_lru_pct > 80)
-        opt_refuse(parse, EX_USAGE,
-                   "-o hot_lru_pct and warm_lru_pct: %u and %u; allowed: 80 at most together",
-                   opts->hot_lru_pct, opts->warm_lru_pct);
-    else if (given(parse, 'N') && opts->napi_ids == 0)
-        opt_refuse(parse, 1, "-N, --napi-ids: '0' is out of range; allowed: 1..%u (-t)",
-                   opts->threads);
-    else if (opts->napi_ids > opts->threads)
-        opt_refuse(parse, EX_USAGE,
-                   "-N, --napi-ids: %u queues are more than worker threads (-t); allowed: 1..%u",
-                   opts->napi_ids, opts->threads);
-    else if (udp_check(parse))
-        (void)tls_check(parse);
+        return opt_refuse(
+            ABOUT(parse, max_item_bytes), EX_USAGE,
+            "-I, --max-item-size: %llu bytes is more than half of the memory limit (-m); "
+            "allowed: at most %llu",
+            (unsigned long long)opts->max_item_bytes, (unsigned long long)item_bytes_max);
+    if (opts->hot_lru_pct + opts->warm_lru_pct > 80)
+        return opt_refuse(
+            ABOUT(parse, hot_lru_pct), EX_USAGE,
+            "-o hot_lru_pct and warm_lru_pct: %u and %u; allowed: 80 at most together",
+            opts->hot_lru_pct, opts->warm_lru_pct);
+    if (opts->source[OPT_ROW(napi_ids)].from == OPT_FROM_ARGS &&
+        opts->napi_ids == 0) /* as memcached */
+        return opt_refuse(ABOUT(parse, napi_ids), 1,
+                          "-N, --napi-ids: '0' is out of range; allowed: 1..%u (-t)",
+                          opts->threads);
+    if (opts->napi_ids > opts->threads)
+        return opt_refuse(
+            ABOUT(parse, napi_ids), EX_USAGE,
+            "-N, --napi-ids: %u queues are more than worker threads (-t); allowed: 1..%u",
+            opts->napi_ids, opts->threads);
     opts->stats_detail = given(parse, 'D');
+    return udp_check(parse) && tls_check(parse);
 }
 
+/* Its source stays what it is: nobody has given it, or the same. */
 static bool protocol_force(struct opt_parse *parse, const char *protocol)
 {
+    parse->source = parse->opts->source[OPT_ROW(protocol)];
     return opt_value_set(parse, row_by_letter('B'), protocol);
 }
 
@@ -346,6 +388,7 @@ static bool login_check(struct opt_parse *parse)
     const char *protocol = !binary ? "ascii" : !text ? "binary" : "auto";
     if (!text && !binary)
         return true;
+    (void)about(parse, text ? OPT_ROW(auth_file) : OPT_ROW(enable_sasl));
     if (opts->udp_port != 0)
         return opt_refuse(parse, EX_USAGE, "%s: there are no logins by UDP; allowed: -U 0",
                           letters);
@@ -388,7 +431,7 @@ void opt_fini(struct opts *opts)
 void opt_inert_each(const struct opts *opts, void (*each)(const char *label))
 {
     for (size_t i = 0; i < opt_row_count; i++) {
-        if (opt_rows[i].when != OPT_WHEN_INERT || !opts->given[i])
+        if (opt_rows[i].when != OPT_WHEN_INERT || opts->source[i].from == OPT_FROM_DEFAULT)
             continue;
         char label[OPT_LABEL_BYTES];
         opt_label_format(label, &opt_rows[i]);
@@ -396,16 +439,25 @@ void opt_inert_each(const struct opts *opts, void (*each)(const char *label))
     }
 }
 
+bool opt_args_apply(struct opt_args *args)
+{
+    const char *text;
+    while ((text = args_take(args)) != NULL)
+        if (!arg_parse(args->parse, text, args))
+            return false;
+    return true;
+}
+
+bool opt_together_check(struct opt_parse *parse)
+{
+    return together_check(parse) && login_check(parse);
+}
+
 void opt_parse(struct opts *opts, int argc, char *const argv[], struct opt_result *ret_result)
 {
+    const struct opt_inputs inputs = {.argc = argc, .argv = argv};
     struct opt_parse parse = {.opts = opts, .result = ret_result};
-    finish(&parse, OPT_RUN);
-    struct args args = {.left = argc > 0 ? argc - 1 : 0, .next = argv + 1};
-    const char *text;
-    while ((text = args_take(&args)) != NULL)
-        if (!arg_parse(&parse, text, &args))
-            return;
-    together_check(&parse);
+    opt_command_line_apply(opts, &inputs, ret_result);
     if (ret_result->action == OPT_RUN)
-        (void)!login_check(&parse);
+        (void)!opt_together_check(&parse);
 }

@@ -10,6 +10,7 @@
      .when = OPT_WHEN_##when_,                                                                     \
      .letter = letter_,                                                                            \
      .name = name_,                                                                                \
+     .field = #field_,                                                                             \
      .dflt = dflt_,                                                                                \
      .help = help_,                                                                                \
      .min = min_,                                                                                  \
@@ -17,9 +18,9 @@
      .offset = offsetof(struct opts, field_)},
 
 const struct opt_row opt_rows[] = {
-#define GROUP(title) {.type = OPT_ROW_GROUP, .name = title},
-#define OPT(...)     ROW(OPT_ROW_OPT, __VA_ARGS__)
-#define SUB(...)     ROW(OPT_ROW_SUB, __VA_ARGS__)
+#define GROUP(section, title) {.type = OPT_ROW_GROUP, .field = section, .name = title},
+#define OPT(...)              ROW(OPT_ROW_OPT, __VA_ARGS__)
+#define SUB(...)              ROW(OPT_ROW_SUB, __VA_ARGS__)
 #define PRESET(name_, list, help_)                                                                 \
     {.type = OPT_ROW_PRESET, .name = name_, .dflt = list, .help = help_},
 #define ACTION(_, letter_, name_, help_)                                                           \

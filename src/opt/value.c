@@ -1,4 +1,4 @@
-/* opt/value.c — the one setter: text of an option to its field, for defaults and command line.
+/* opt/value.c — the one setter: text of an option to its field, wherever it is from.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <math.h>
@@ -17,6 +17,8 @@ void opt_label_format(char dst[OPT_LABEL_BYTES], const struct opt_row *row)
 {
     if (row->type == OPT_ROW_SUB)
         snprintf(dst, OPT_LABEL_BYTES, "-o %s", row->name);
+    else if (row->letter == '\0')
+        snprintf(dst, OPT_LABEL_BYTES, "--%s", row->name);
     else if (row->name[0] == '\0')
         snprintf(dst, OPT_LABEL_BYTES, "-%c", row->letter);
     else
@@ -34,8 +36,8 @@ static bool refuse_value(struct opt_parse *parse, const struct opt_row *row, con
 {
     char label[OPT_LABEL_BYTES];
     opt_label_format(label, row);
-    return opt_refuse(parse, exit_code_of(row), "%s: '%.100s' %s; allowed: %s", label, text, what,
-                      allowed);
+    return opt_refuse(parse, exit_code_of(row), "%.60s: '%.100s' %s; allowed: %s",
+                      parse->label != NULL ? parse->label : label, text, what, allowed);
 }
 
 /* ── numbers ──────────────────────────────────────────────────────────────────────────────── */
@@ -43,7 +45,9 @@ static bool refuse_value(struct opt_parse *parse, const struct opt_row *row, con
 /* What a bare number of this kind counts. */
 static uint64_t unit_of(enum opt_kind kind)
 {
-    return kind == OPT_KIND_SIZE_KIB ? 1024 : kind == OPT_KIND_SIZE_MIB ? 1024 * 1024 : 1;
+    return kind == OPT_KIND_SIZE_KIB                              ? 1024
+           : kind == OPT_KIND_SIZE_MIB || kind == OPT_KIND_MEMORY ? 1024 * 1024
+                                                                  : 1;
 }
 
 /* Take a suffix k, m or g off the end of `text` and return what it stands for. */
@@ -120,6 +124,7 @@ static void number_range_format(char dst[RANGE_BYTES], const struct opt_row *row
     const char *suffix = row->kind == OPT_KIND_SIZE       ? " bytes, or with k, m, g"
                          : row->kind == OPT_KIND_SIZE_KIB ? " (KiB)"
                          : row->kind == OPT_KIND_SIZE_MIB ? " (MiB)"
+                         : row->kind == OPT_KIND_MEMORY   ? " (MiB), or auto"
                                                           : "";
     if (row->min >= row->max)
         snprintf(dst, RANGE_BYTES, "%.15g (%s)", row->min, row->help);
@@ -145,6 +150,42 @@ static bool number_set(struct opt_parse *parse, const struct opt_row *row, const
     if ((value < row->min || value > row->max) && !is_default && !is_any_port)
         return refuse_value(parse, row, text, "is out of range", range);
     number_store(parse->opts, row, value);
+    return true;
+}
+
+static uint64_t known_bytes; /* of memory; written once, before any thread */
+
+void opt_machine_set(uint64_t bytes)
+{
+    known_bytes = bytes;
+}
+
+uint64_t opt_machine_bytes(void)
+{
+    return known_bytes;
+}
+
+uint64_t opt_memory_auto(uint64_t machine_bytes, uint32_t conns)
+{
+    /* Measured: without clients a server has 4 MiB more than -m, and 16 KiB for a connection that
+     * has sent half a request. The rest is for TLS, answers that wait, and buffers of the kernel,
+     * which count for the container as well. */
+    const uint64_t besides = (32ull << 20) + conns * (16ull << 10);
+    const uint64_t quarter = machine_bytes / 4, share = 3 * quarter;
+    const uint64_t bytes = share > besides + quarter ? share - besides : quarter;
+    return bytes < 1 << 20 ? 1 << 20 : bytes >> 20 << 20;
+}
+
+/* 0 until all options are known: opt_memory_auto(). */
+static bool memory_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
+{
+    if (strcmp(text, "auto") != 0)
+        return number_set(parse, row, text);
+    if (opt_machine_bytes() == 0)
+        return refuse_value(parse, row, text,
+                            "is not possible: how much memory there is, is unknown",
+                            "a number of MiB");
+    number_store(parse->opts, row, 0);
     return true;
 }
 
@@ -220,12 +261,18 @@ static bool text_set(struct opt_parse *parse, const struct opt_row *row, const c
     return true;
 }
 
-/* The first one replaces the default, the others add to it. */
+/* Has the row been set before by what is being applied: is this one to be added to it? */
+static bool is_repeated(const struct opt_parse *parse, const struct opt_row *row)
+{
+    return parse->opts->source[row - opt_rows].from == parse->source.from;
+}
+
+/* The first one replaces what is there, the others add to it. */
 static bool text_join(struct opt_parse *parse, const struct opt_row *row, const char *text,
                       char between)
 {
     const char *before = *(char **)(void *)((char *)parse->opts + row->offset);
-    if (!parse->opts->given[row - opt_rows] || before == NULL)
+    if (!is_repeated(parse, row) || before == NULL)
         return text_set(parse, row, text);
     char *joined;
     if (asprintf(&joined, "%s%c%s", before, between, text) < 0)
@@ -254,7 +301,7 @@ static bool list_set(struct opt_parse *parse, const struct opt_row *row, const c
         return refuse_value(parse, row, text, "is no address",
                             "HOST, HOST:PORT, [IPv6]:PORT, *; several with commas");
     const char *before = *(char **)(void *)((char *)parse->opts + row->offset);
-    if (parse->opts->given[row - opt_rows] && before != NULL && strstr(before, text) != NULL)
+    if (is_repeated(parse, row) && before != NULL && strstr(before, text) != NULL)
         return true;
     return text_join(parse, row, text, ',');
 }
@@ -263,6 +310,57 @@ static bool texts_set(struct opt_parse *parse, const struct opt_row *row, const 
 {
     return text_join(parse, row, text, '+');
 }
+
+/* ── yes or no ────────────────────────────────────────────────────────────────────────────── */
+
+static bool bool_parse(const char *text, bool *ret_value)
+{
+    static const char *const words[][2] = {
+        {"no", "yes"}, {"off", "on"}, {"false", "true"}, {"0", "1"}};
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        for (int value = 0; value < 2; value++)
+            if (strcasecmp(text, words[i][value]) == 0) {
+                *ret_value = value != 0;
+                return true;
+            }
+    return false;
+}
+
+/* A flag is set by being there, and in NAME = VALUE by its value. */
+static bool bool_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
+{
+    bool *field = (bool *)((char *)parse->opts + row->offset);
+    if (parse->label == NULL) {
+        *field = true;
+        return true;
+    }
+    return bool_parse(text, field) || refuse_value(parse, row, text, "is neither yes nor no",
+                                                   "yes, on, true, 1, no, off, false, 0");
+}
+
+/* Likewise: each time that it is there counts. */
+static bool repeat_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
+{
+    uint32_t *field = (uint32_t *)(void *)((char *)parse->opts + row->offset);
+    if (parse->label != NULL)
+        return number_set(parse, row, text);
+    if (!is_repeated(parse, row))
+        *field = 0;
+    if (*field < row->max)
+        ++*field;
+    return true;
+}
+
+/* And this has a value of its own for being there. */
+static bool level_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
+{
+    bool yes;
+    if (text != NULL && parse->label != NULL && bool_parse(text, &yes))
+        text = yes ? "1" : "0";
+    return number_set(parse, row, text != NULL ? text : "1");
+}
+
+/* ── choices ──────────────────────────────────────────────────────────────────────────────── */
 
 /* The next of the names in "a|b|c"; false at the end. */
 static bool choice_next(struct bytes *rest, struct bytes *ret_name)
@@ -279,6 +377,9 @@ static bool choice_next(struct bytes *rest, struct bytes *ret_name)
 static bool choice_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
 {
     struct bytes rest = bytes_str(row->dflt), name;
+    bool yes;
+    if (parse->label != NULL && strcmp(row->dflt, "yes|no") == 0 && bool_parse(text, &yes))
+        text = yes ? "yes" : "no";
     while (choice_next(&rest, &name))
         if (bytes_is(name, text)) {
             if (text_store(parse->opts, row, name) < 0)
@@ -306,20 +407,16 @@ bool opt_kind_has_value(enum opt_kind kind)
 
 static bool value_set(struct opt_parse *parse, const struct opt_row *row, const char *text)
 {
-    void *field = (char *)parse->opts + row->offset;
     switch (row->kind) {
     case OPT_KIND_NONE:
         return true;
     case OPT_KIND_FLAG:
     case OPT_KIND_SWITCH:
-        *(bool *)field = true;
-        return true;
+        return bool_set(parse, row, text);
     case OPT_KIND_REPEAT:
-        if (*(uint32_t *)field < row->max)
-            ++*(uint32_t *)field;
-        return true;
+        return repeat_set(parse, row, text);
     case OPT_KIND_LEVEL:
-        return number_set(parse, row, text != NULL ? text : "1");
+        return level_set(parse, row, text);
     case OPT_KIND_PORT:
     case OPT_KIND_COUNT:
     case OPT_KIND_OCTAL:
@@ -328,6 +425,8 @@ static bool value_set(struct opt_parse *parse, const struct opt_row *row, const 
     case OPT_KIND_SIZE_MIB:
     case OPT_KIND_REAL:
         return number_set(parse, row, text);
+    case OPT_KIND_MEMORY:
+        return memory_set(parse, row, text);
     case OPT_KIND_RATE:
     case OPT_KIND_RATE_SIZE:
         return rate_set(parse, row, text);
@@ -356,7 +455,7 @@ bool opt_value_set(struct opt_parse *parse, const struct opt_row *row, const cha
         text += strspn(text, " \t");
     if (!value_set(parse, row, text))
         return false;
-    parse->opts->given[row - opt_rows] = true;
+    parse->opts->source[row - opt_rows] = parse->source;
     return true;
 }
 
@@ -400,6 +499,7 @@ int opt_value_default(struct opts *opts, const struct opt_row *row)
     case OPT_KIND_SIZE:
     case OPT_KIND_SIZE_KIB:
     case OPT_KIND_SIZE_MIB:
+    case OPT_KIND_MEMORY:
     case OPT_KIND_REAL:
         if (!number_parse(row, row->dflt, &value))
             return -EINVAL;

@@ -175,3 +175,13 @@ void proto_binary_reply(struct out *out, const struct proto_request *req, enum p
         memcpy(dst, value.ptr, value.len);
     out_commit(out, PROTO_BINARY_HEADER_BYTES + value.len);
 }
+
+struct bytes proto_binary_key_peek(struct bytes in)
+{
+    if (in.len < PROTO_BINARY_HEADER_BYTES)
+        return bytes_of(NULL, 0);
+    const size_t at = PROTO_BINARY_HEADER_BYTES + (size_t)in.ptr[4], len = be_read_u16(in.ptr + 2);
+    if (len > PROTO_KEY_BYTES_MAX || at + len > in.len)
+        return bytes_of(NULL, 0);
+    return bytes_of(in.ptr + at, len);
+}

@@ -77,3 +77,6 @@ static inline uint8_t *proto_write_binary_head(uint8_t *dst, const struct proto_
 /* A whole answer without extras and key; an error's value is its text. */
 void proto_binary_reply(struct out *out, const struct proto_request *req, enum proto_status status,
                         struct bytes value);
+
+/* The key of the request at `in`, as far as it is there; a hint, like proto_text_key_peek(). */
+struct bytes proto_binary_key_peek(struct bytes in);

@@ -9,11 +9,29 @@ static bool letter_possible(uint8_t c)
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'z');
 }
 
+/* Of what deletes whole groups of keys: no other flag, for what it meant to narrow would be
+ * deleted as well; and no base64 but the usual form, for readers of that are lenient about what
+ * stands behind its end. */
+static void check_prefix(struct proto_request *req)
+{
+    uint8_t decoded[PROTO_KEY_BINARY_BYTES_MAX], again[PROTO_KEY_TEXT_BYTES_MAX + 4];
+    for (size_t i = 0; i < req->meta.letter_count; i++)
+        if (strchr("bOkq", req->meta.letters[i]) == NULL)
+            text_refuse(req, PROTO_REPLY_META_INVALID);
+    if (!req->key_base64)
+        return;
+    const size_t len = base64_decode(decoded, req->key);
+    if (!bytes_equal(bytes_of(again, base64_encode(again, bytes_of(decoded, len))), req->key))
+        text_refuse(req, PROTO_REPLY_META_BAD_KEY);
+}
+
 /* What is looked at only when every flag could be read. */
 static void check_flags(struct proto_request *req)
 {
     if (req->meta.opaque.len > PROTO_OPAQUE_BYTES_MAX)
         text_refuse(req, PROTO_REPLY_META_BAD_OPAQUE);
+    if (req->cmd == PROTO_CMD_MDP)
+        check_prefix(req);
     if (!proto_meta_has(req, 'M'))
         return;
     const int mode = req->meta.mode;

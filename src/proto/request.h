@@ -50,6 +50,7 @@ enum proto_shape {
     PROTO_SHAPE_STORE,      /* key flags exptime bytes     -> client_flags, exptime, value_bytes */
     PROTO_SHAPE_CAS,        /* the same and a CAS unique   -> compare_cas, too */
     PROTO_SHAPE_KEY,        /* key                         -> key */
+    PROTO_SHAPE_PREFIX,     /* key, and no more            -> key */
     PROTO_SHAPE_NUMBER,     /* key n                       -> delta */
     PROTO_SHAPE_EXPTIME,    /* key exptime                 -> exptime */
     PROTO_SHAPE_META,       /* key flag*                   -> meta */
@@ -59,7 +60,13 @@ enum proto_shape {
 };
 
 /* What a command asks of who sends it; the gate decides by it. LOGIN: nothing, it comes before. */
-enum proto_class { PROTO_CLASS_READ, PROTO_CLASS_WRITE, PROTO_CLASS_ADMIN, PROTO_CLASS_LOGIN };
+enum proto_class {
+    PROTO_CLASS_READ,
+    PROTO_CLASS_WRITE,
+    PROTO_CLASS_FLUSH,
+    PROTO_CLASS_ADMIN,
+    PROTO_CLASS_LOGIN,
+};
 
 /* Meta flags, a bit per letter: PROTO_FLAG('v'). */
 #define PROTO_FLAG(letter) (1ull << ((letter) - 'A'))
@@ -93,6 +100,7 @@ struct proto_request {
     uint8_t tail_bytes;   /* of the data block behind the value: 2 (CR LF), or 0 (binary) */
     bool key_base64;      /* `key` is base64 of the real key (meta b) and known to be readable */
     bool hashed;          /* `hash` belongs to `key`; cmd's own */
+    uint8_t hint;         /* cmd's own, set with `hashed` */
     uint64_t hash;        /* cmd's own */
     struct bytes key;     /* the first key as it stands in the line; keys that follow: `rest` */
     struct bytes rest;    /* what follows the first key, or (LINE) the word; line end excluded */

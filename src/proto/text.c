@@ -225,7 +225,9 @@ static void parse_keyed(const struct proto_command *row, struct bytes rest,
     enum { DELETE_ARGS_MAX = 3 }; /* key, an old time, noreply; memccapable wants an end to it */
     struct tokens tokens;
     tokens_split(rest, &tokens);
-    const bool too_many = row->shape == PROTO_SHAPE_KEY && tokens.count > DELETE_ARGS_MAX;
+    /* A prefix with a blank in it, mistyped, would be a shorter one, which deletes more. */
+    const bool too_many = (row->shape == PROTO_SHAPE_KEY && tokens.count > DELETE_ARGS_MAX) ||
+                          (row->shape == PROTO_SHAPE_PREFIX && tokens.count > 1u + req->noreply);
     if (tokens.count < row->args_min || too_many || !text_key_ok(tokens.at[0])) {
         text_refuse(req, PROTO_REPLY_BAD_FORMAT);
         return;
@@ -261,6 +263,7 @@ static void parse_args(const struct proto_command *row, struct bytes rest,
     case PROTO_SHAPE_STORE:
     case PROTO_SHAPE_CAS:
     case PROTO_SHAPE_KEY:
+    case PROTO_SHAPE_PREFIX:
     case PROTO_SHAPE_NUMBER:
     case PROTO_SHAPE_EXPTIME:
         (void)take_noreply(rest, req); /* counts as an argument all the same */
@@ -339,4 +342,21 @@ enum proto_rc proto_text_parse(struct bytes in, struct proto_request *ret_req, s
     if (rc == PROTO_OK)
         *ret_used = (size_t)(lf + 1 - in.ptr);
     return rc;
+}
+
+struct bytes proto_text_key_peek(struct bytes in)
+{
+    enum { WORD_BYTES_MAX = 8 };
+    const uint8_t *at = in.ptr, *end = in.ptr + in.len;
+    const uint8_t *last = in.len > WORD_BYTES_MAX ? at + WORD_BYTES_MAX : end;
+    while (at < last && *at != ' ')
+        at++;
+    if (at >= last)
+        return bytes_of(NULL, 0);
+    at++;
+    const uint8_t *stop = text_token_end(at, end);
+    if (stop > at && stop < end && stop[-1] == '\r')
+        stop--;
+    const size_t len = (size_t)(stop - at);
+    return len <= PROTO_KEY_BYTES_MAX ? bytes_of(at, len) : bytes_of(NULL, 0);
 }

@@ -16,3 +16,7 @@
  * A request with `error` and `has_value` is answered after its data block has been swallowed. */
 MUST_USE enum proto_rc proto_text_parse(struct bytes in, struct proto_request *ret_req,
                                         size_t *ret_used);
+
+/* Where the key of a line is, most probably: between its first space and the next. A hint, for
+ * fetching memory ahead; it checks nothing, and is empty when there is none. */
+struct bytes proto_text_key_peek(struct bytes in);

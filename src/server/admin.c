@@ -14,6 +14,8 @@
 #include "gate/limit.h"
 #include "net/tls.h"
 #include "server/confine.h"
+#include "server/live.h"
+#include "server/pass.h"
 #include "server/server.h"
 
 /* ── stats ────────────────────────────────────────────────────────────────────────────────── */
@@ -36,7 +38,9 @@ static void general_server(struct general *general, const struct server *server)
     value[STAT_UPTIME] = clock_uptime_s();
     value[STAT_TIME] = (uint64_t)(now_s + clock_wall_offset_s());
     value[STAT_POINTER_SIZE] = 8 * sizeof(void *);
-    value[STAT_MAX_CONNECTIONS] = opts->conn_limit;
+    struct net_limits limits;
+    net_limits_get(server->net, &limits);
+    value[STAT_MAX_CONNECTIONS] = limits.conns_max;
     /* Per worker an epoll and a wake-up fd, the listener's two, and the standard three. */
     value[STAT_RESERVED_FDS] = 2ull * opts->threads + 5;
     value[STAT_ACCEPTING_CONNS] = net_is_accepting(server->net);
@@ -70,6 +74,10 @@ static void general_store(struct general *general)
     value[STAT_RECLAIMED] = info.reclaimed;
     value[STAT_CRAWLER_RECLAIMED] = info.expired_background;
     value[STAT_CRAWLER_ITEMS_CHECKED] = info.scanned;
+    value[STAT_PREFIXES_PENDING] = info.prefixes_pending;
+    value[STAT_PREFIXES_MAX] = STORE_PREFIXES_MAX;
+    value[STAT_PREFIX_ITEMS] = info.prefix_deleted;
+    value[STAT_PREFIX_SWEEPS] = info.prefix_sweeps;
 }
 
 static void put_seconds(struct out *out, const struct timeval *time)
@@ -109,8 +117,12 @@ static void stats_general(void *arg, struct out *out)
     general_fill(&general, server);
     uint64_t sum[STAT_ID_COUNT];
     stat_registry_sum(server->stats, sum);
-    const struct stat_provider provider = {
-        .value = general_value, .arg = &general, .lru_crawler = TUNED(server, crawler)};
+    struct net_limits limits;
+    net_limits_get(server->net, &limits);
+    const struct stat_provider provider = {.value = general_value,
+                                           .arg = &general,
+                                           .lru_crawler = TUNED(server, crawler),
+                                           .idle_timeout = limits.idle_timeout_s > 0};
     stat_print(out, server->opts, sum, &provider);
 }
 
@@ -142,6 +154,7 @@ void server_facts(struct server *server, struct web_facts *ret_facts)
         .resident_bytes = resident_bytes(server->statm_fd),
         .store = general.store,
         .lru_crawler = TUNED(server, crawler),
+        .draining = server_draining(server),
     };
     stat_registry_sum(server->stats, ret_facts->stat);
     for (enum stat_id id = 0; id < STAT_ID_COUNT; id++)
@@ -159,11 +172,17 @@ static void stats_settings(void *arg, struct out *out)
     struct server *server = arg;
     struct store_info info;
     store_info(server->store, &info);
+    struct net_limits limits;
+    net_limits_get(server->net, &limits);
     const struct stat_settings live = {
         .memory_limit_bytes = info.memory_bytes,
         .verbose = log_level_get(),
+        .conn_limit = limits.conns_max,
+        .max_reqs_per_event = limits.requests_per_event,
+        .idle_timeout_s = limits.idle_timeout_s,
         .oldest_s = info.oldest_s,
-        .port = server->opts->port >= 0 ? server->opts->port : server->port,
+        .port = server->opts->port >= 0 && server->activation->count == 0 ? server->opts->port
+                                                                          : server->port,
         .udp_port = server->opts->udp_port >= 0 ? server->opts->udp_port : server->udp_port,
         .stats_detail = cmd_prefixes_on(&server->prefixes),
         .slab_automove = TUNED(server, automove),
@@ -194,6 +213,17 @@ static void stats_udp(void *arg, struct out *out)
         out_printf(out, "STAT udp_answer_max %zu\r\n", (size_t)server->opts->udp_answer_max_bytes);
     }
     stat_print_udp(out, sum);
+}
+
+static void stats_prefixes(void *arg, struct out *out)
+{
+    struct server *server = arg;
+    struct general general;
+    uint64_t sum[STAT_ID_COUNT];
+    general_fill(&general, server);
+    stat_registry_sum(server->stats, sum);
+    const struct stat_provider provider = {.value = general_value, .arg = &general};
+    stat_print_prefixes(out, sum, &provider);
 }
 
 static void stats_latency(void *arg, struct out *out)
@@ -341,6 +371,17 @@ static void shut_down(void *arg, bool graceful)
     server_stop(server, graceful);
 }
 
+/* Whoever has said it stays connected, and can take it back. */
+static bool drain(const struct cmd_ctx *ctx, bool on)
+{
+    const struct session_worker *worker = (const struct session_worker *)ctx; /* its first member */
+    if (!server_drain(ctx->server_arg, on))
+        return false;
+    if (on && ctx->conn != NULL)
+        pass_late_set(worker, ctx->conn);
+    return true;
+}
+
 #ifdef MATTE_TEST_BUILD
 static bool misbehave(void *arg, struct bytes what)
 {
@@ -348,6 +389,12 @@ static bool misbehave(void *arg, struct bytes what)
     return confine_misbehave(what);
 }
 #endif
+
+static void config_reload(void *arg)
+{
+    struct server *server = arg;
+    net_poke(server->net);
+}
 
 static bool certs_refresh(void *arg, char *ret_error)
 {
@@ -364,8 +411,14 @@ const struct cmd_server_ops admin_ops = {
     .stats_access = stats_access,
     .stats_limits = stats_limits,
     .stats_security = stats_security,
+    .stats_config = live_stats,
+    .config_get = live_get,
+    .config_set = live_set,
+    .config_reload = config_reload,
     .admin_used = server_admin_used,
+    .prefix_deleted = server_prefix_deleted,
     .stats_udp = stats_udp,
+    .stats_prefixes = stats_prefixes,
     .stats_latency = stats_latency,
     .stats_hotkeys = stats_hotkeys,
     .stats_clients = stats_clients,
@@ -374,5 +427,6 @@ const struct cmd_server_ops admin_ops = {
     .memory_set = memory_set,
     .verbosity_set = verbosity_set,
     .shutdown = shut_down,
+    .drain = drain,
     .certs_refresh = certs_refresh,
 };

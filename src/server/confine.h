@@ -28,7 +28,7 @@ void confine_events(const struct opts *opts); /* ...and the one that feeds the s
 void confine_admin(const struct opts *opts);  /* ...and that of the admin listener */
 
 #ifdef MATTE_TEST_BUILD
-/* Do what no thread of ours may do: "exec" (or nothing), "socket", "write", "code", "kill". Returns
- * whether it was possible; confined it does not return at all. */
+/* Do what no thread of ours may do: "exec" (or nothing), "socket", "write", "code", "kill"; or
+ * "hang" for 3 s. Returns whether it was possible; confined it does not return at all. */
 MUST_USE bool confine_misbehave(struct bytes what);
 #endif

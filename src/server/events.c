@@ -48,7 +48,7 @@ void server_events_print(struct server *server, struct out *out)
     }
 }
 
-void server_admin_used(const struct cmd_ctx *ctx, const char *verb)
+static void used(const struct cmd_ctx *ctx, enum event_type type, const char *verb)
 {
     const struct session_worker *worker = (const struct session_worker *)ctx; /* its first member */
     const struct net_io *io = ctx->conn;
@@ -57,7 +57,16 @@ void server_admin_used(const struct cmd_ctx *ctx, const char *verb)
     uint8_t name[GATE_USER_NAME_MAX];
     const size_t name_bytes =
         gate_user_name(worker->gate, worker->index, pass_user(*io->note), name);
-    note_event(
-        worker, io,
-        (struct event){.type = EVENT_ADMIN_VERB, .verb = verb, .user = bytes_of(name, name_bytes)});
+    note_event(worker, io,
+               (struct event){.type = type, .verb = verb, .user = bytes_of(name, name_bytes)});
+}
+
+void server_admin_used(const struct cmd_ctx *ctx, const char *verb)
+{
+    used(ctx, EVENT_ADMIN_VERB, verb);
+}
+
+void server_prefix_deleted(const struct cmd_ctx *ctx, const char *verb)
+{
+    used(ctx, EVENT_PREFIX_DELETED, verb);
 }

@@ -1,8 +1,8 @@
 /* matted — the cache server.
  *
- * Start order (memcached's): parse, certificates, limits, user, background, memory, threads,
- * sockets, pid file. Sockets and files are therefore opened as the target user; the key is read
- * before that, for only root may be allowed to.
+ * Start order (memcached's): configuration, certificates, limits, user, background, memory,
+ * threads, sockets, pid file. Sockets and files are therefore opened as the target user; the key is
+ * read before that, for only root may be allowed to.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <signal.h>
@@ -13,7 +13,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/config.h"
 #include "server/confine.h"
+#include "server/machine.h"
+#include "server/notify.h"
 #include "server/process.h"
 #include "server/server.h"
 
@@ -78,12 +81,12 @@ static void signals_forget(void)
 }
 
 /* Serve until told to stop. *ret_pidfile: the pid file is ours. Returns the exit code. */
-static int serve(struct server *server, const struct opts *opts, const struct server_certs *certs,
-                 bool *ret_pidfile)
+static int serve(struct server *server, const struct server_start *how, bool *ret_pidfile)
 {
+    const struct opts *opts = how->opts;
     char error[SERVER_ERROR_BYTES];
     signals_catch();
-    const int init_rc = server_init(server, opts, certs, error);
+    const int init_rc = server_init(server, how, error);
     if (init_rc != 0) {
         log_line(LOG_ERROR, "%s", error);
         return init_rc == -EKEYREJECTED ? PROCESS_BAD_VALUE
@@ -104,6 +107,7 @@ static int serve(struct server *server, const struct opts *opts, const struct se
     if (code != 0)
         return code;
     process_ready();
+    server_ready(server);
     const int early = atomic_load(&stop_signal);
     if (early != 0) /* not served at all: server_fini() keeps what was kept */
         server_stop(server, early == SIGUSR1);
@@ -124,18 +128,6 @@ static void inert_tell(const char *label)
     log_line(LOG_INFO, "%s is accepted for compatibility and has no effect", label);
 }
 
-/* Of each worker, at most: names may have several addresses. */
-static uint64_t udp_sockets(const struct opts *opts)
-{
-    enum { ADDRESSES_PER_NAME = 4 };
-    uint64_t names = 0;
-    struct bytes rest = bytes_str(opts->listen);
-    struct opt_listen listen;
-    while (opts->udp_port != 0 && opt_listen_next(&rest, &listen) > 0)
-        names++;
-    return names * ADDRESSES_PER_NAME;
-}
-
 /* Limits, rights, background: what is settled before anything is set up. Returns the exit code. */
 static int settle(const struct opts *opts)
 {
@@ -145,6 +137,7 @@ static int settle(const struct opts *opts)
                  "warning: %u worker threads; more than the machine has processors only "
                  "make it slower",
                  opts->threads);
+    machine_check(opts);
     int code = opts->coredumps ? process_cores_allow() : 0;
     if (code == 0 && opts->large_pages)
         code = process_large_pages_check();
@@ -152,11 +145,8 @@ static int settle(const struct opts *opts)
         log_line(LOG_ERROR, "-o drop_privileges: this system has no system call filters (seccomp)");
         code = PROCESS_OS;
     }
-    /* Connections, per worker two fds, the listener's, standard ones, files: rounded up. */
-    const unsigned admin_fds = opts->admin != NULL ? WEB_CONNS_MAX + WEB_LISTENERS_MAX + 2 : 0;
     if (code == 0)
-        code = process_fds_raise(opts->conn_limit + (2ull + udp_sockets(opts)) * opts->threads +
-                                 admin_fds + 64);
+        code = process_fds_raise(opts->conn_limit + process_fds_beside(opts));
     if (code == 0 && opts->lock_memory)
         process_memory_lock_allow();
     if (code == 0)
@@ -169,33 +159,49 @@ static int settle(const struct opts *opts)
     return opts->daemon ? process_daemonize(opts->verbose == 0, opts->coredumps) : 0;
 }
 
-static int run(const struct opts *opts)
+/* What only the start finds wrong with options, without an effect on anything. Returns the exit
+ * code. */
+static int options_check(const struct opts *opts)
+{
+    if (opts->unix_socket != NULL || opts->port != 0 || opts->udp_port != 0)
+        return 0;
+    log_line(LOG_ERROR, "nothing to listen on: -p 0 needs -s or -U");
+    return PROCESS_USAGE;
+}
+
+static int run(const struct opts *opts, const struct config_inputs *inputs)
 {
     opt_inert_each(opts, inert_tell);
-    if (opts->unix_socket == NULL && opts->port == 0 && opts->udp_port == 0) {
-        log_line(LOG_ERROR, "nothing to listen on: -p 0 needs -s or -U");
-        return PROCESS_USAGE;
+    struct activation activation;
+    char error[SERVER_ERROR_BYTES];
+    if (activation_take(&activation, error) != 0) {
+        log_line(LOG_ERROR, "%s", error);
+        return PROCESS_OS;
     }
+    int code = activation.count == 0 ? options_check(opts) : 0;
+    if (code != 0)
+        return code;
     clock_init();
     if (opts->latency_stats)
         clock_ticks_init();
-    char error[SERVER_ERROR_BYTES];
-    struct server_certs certs = {0};
-    if (server_tls_load(opts, &certs.clients, error) != 0 ||
-        server_web_tls_load(opts, &certs.admin, error) != 0) {
+    struct net_tls *tls = NULL, *web_tls = NULL;
+    if (server_tls_load(opts, &tls, error) != 0 ||
+        server_web_tls_load(opts, &web_tls, error) != 0) {
         log_line(LOG_ERROR, "%s", error);
-        net_tls_free(certs.clients);
+        net_tls_free(tls);
         return PROCESS_USAGE;
     }
-    int code = settle(opts);
+    code = settle(opts);
     if (code != 0) {
-        net_tls_free(certs.clients);
-        net_tls_free(certs.admin);
+        net_tls_free(tls);
+        net_tls_free(web_tls);
         return code;
     }
     struct server server;
     bool pidfile = false;
-    code = serve(&server, opts, &certs, &pidfile);
+    const struct server_start how = {
+        .opts = opts, .inputs = inputs, .activation = &activation, .tls = tls, .web_tls = web_tls};
+    code = serve(&server, &how, &pidfile);
     signals_forget();
     server_fini(&server);
     /* Last: whoever waits for the pid file to go may start another server on the memory file. */
@@ -204,26 +210,79 @@ static int run(const struct opts *opts)
     return code == 0 && server.save_failed ? PROCESS_OS : code;
 }
 
-int main(int argc, char **argv)
+/* --check-config: also the files that are named. Returns the exit code. */
+static int check(const struct opts *opts)
 {
+    char error[SERVER_ERROR_BYTES];
+    struct net_tls *tls = NULL;
+    bool ok = options_check(opts) == 0;
+    if (server_tls_load(opts, &tls, error) != 0) {
+        log_line(LOG_ERROR, "%s", error);
+        ok = false;
+    }
+    net_tls_free(tls);
+    if (server_files_check(opts, error) != 0) {
+        log_line(LOG_ERROR, "%s", error);
+        ok = false;
+    }
+    if (ok)
+        puts("ok");
+    return ok ? 0 : CONFIG_REFUSED;
+}
+
+static void tell(void *arg, const char *line)
+{
+    (void)arg;
+    log_line(LOG_ERROR, "%s", line);
+}
+
+static void tell_warning(void *arg, const char *line)
+{
+    (void)arg;
+    log_line(LOG_ERROR, "warning: %s", line);
+}
+
+/* Read all options and do what was asked for. Returns the exit code. */
+static int start(const struct config_inputs *inputs, const struct opts *asked)
+{
+    const struct opt_teller teller = {.mistake = tell, .warning = tell_warning};
     struct opts opts;
     struct opt_result result;
-    if (opt_init(&opts) != 0) {
-        log_line(LOG_ERROR, "out of memory");
-        return PROCESS_OS;
-    }
-    opt_parse(&opts, argc, argv, &result);
-    int code = 0;
-    if (result.action == OPT_RUN) {
+    config_load(inputs, &teller, &opts, &result);
+    int code = result.exit_code;
+    if (result.action != OPT_RUN) {
+        code = asked->check_config ? CONFIG_REFUSED : code;
+    } else if (asked->check_config) {
+        code = check(&opts);
+    } else if (asked->print_config) {
+        opt_print_config(stdout, &opts);
+    } else {
         log_level_set(opts.verbose);
         signal_set(SIGPIPE, SIG_IGN);
         signal_set(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error that we report */
         signal_set(SIGHUP, SIG_IGN);  /* until there is something to reload */
         signal_set(SIGUSR2, SIG_IGN); /* ...or to reopen */
-        code = run(&opts);
-    } else {
-        code = opt_report(&result);
+        code = run(&opts, inputs);
     }
     opt_fini(&opts);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct config_inputs inputs;
+    struct opts asked;
+    struct opt_result result;
+    opt_machine_set(machine_memory_bytes());
+    config_peek(argc, argv, &inputs, &asked, &result);
+    int code = 0;
+    if (result.action != OPT_RUN)
+        code = opt_report(&result);
+    else if (strcmp(asked.print_options, "no") != 0)
+        opt_print_options(stdout, asked.print_options);
+    else
+        code = start(&inputs, &asked);
+    config_inputs_fini(&inputs);
+    opt_fini(&asked);
     return code;
 }

@@ -17,6 +17,14 @@ static uint8_t address_classes(uint32_t note)
     return note >> PASS_CLASSES_SHIFT & GATE_ALL;
 }
 
+/* Has it come in while the server is being drained, or has it begun that? */
+static bool is_late(const struct session_worker *worker, const struct net_io *io)
+{
+    const struct net *net = worker->net != NULL ? *worker->net : NULL; /* NULL: a test's */
+    return net != NULL && net_draining(net) != NET_DRAIN_OFF &&
+           net_late_get(net, io->fd) != NET_LATE_NOT;
+}
+
 void pass_user_set(const struct session_worker *worker, const struct net_io *io, uint16_t user)
 {
     bool confined = false;
@@ -25,7 +33,13 @@ void pass_user_set(const struct session_worker *worker, const struct net_io *io,
         classes &= gate_user_classes(worker->gate, worker->index, user, &confined);
     note_set(io, PASS_RESTRICTED | 0x3fffu << PASS_USER_SHIFT,
              (uint32_t)user << PASS_USER_SHIFT |
-                 (classes != GATE_ALL || confined ? PASS_RESTRICTED : 0u));
+                 (classes != GATE_ALL || confined || is_late(worker, io) ? PASS_RESTRICTED : 0u));
+}
+
+void pass_late_set(const struct session_worker *worker, const struct net_io *io)
+{
+    net_late_set(*worker->net, io->fd, NET_LATE_STAY);
+    *io->note |= PASS_RESTRICTED;
 }
 
 static COLD void denial_note(const struct session_worker *worker, const struct net_io *io)
@@ -86,6 +100,25 @@ static COLD void refuse(const struct session_worker *worker, const struct net_io
         req->error = proto_reply_texts[PROTO_REPLY_DENIED];
 }
 
+/* Who is late may administrate, or else `drain stop` could not be said: that makes it stay.
+ * Anything else is refused, and as it is idle then, it is closed. */
+static COLD void late_judge(const struct session_worker *worker, const struct net_io *io,
+                            struct proto_request *req)
+{
+    const uint8_t needed = gate_class_of(req);
+    if (needed == 0)
+        return;
+    const bool administrates =
+        needed == GATE_ADMIN || req->cmd == PROTO_CMD_STATS || req->cmd == PROTO_CMD_BIN_STAT;
+    net_late_set(*worker->net, io->fd, administrates ? NET_LATE_STAY : NET_LATE_REFUSED);
+    if (administrates)
+        return;
+    if (proto_is_binary(req))
+        proto_binary_refuse(req, PROTO_STATUS_BUSY);
+    else
+        req->error = proto_reply_texts[PROTO_REPLY_DRAINING];
+}
+
 void pass_judge(const struct session_worker *worker, const struct net_io *io,
                 struct proto_request *req)
 {
@@ -103,4 +136,6 @@ void pass_judge(const struct session_worker *worker, const struct net_io *io,
         refuse(worker, io, req, EVENT_VERB_DENIED, true);
     else if (confined && !gate_user_may_touch(worker->gate, worker->index, user, req))
         refuse(worker, io, req, EVENT_KEY_DENIED, true);
+    else if (is_late(worker, io))
+        late_judge(worker, io, req);
 }

@@ -4,7 +4,7 @@
  * from, so that a batch costs two looks at a word: is it current, and is anything withheld at all?
  * After a reload it is made anew with the next bytes that arrive.
  *
- *     bits of the note, from the top: generation 11, user 14, classes of the address 3, limited 1,
+ *     bits of the note, from the top: generation 10, user 14, classes of the address 4, limited 1,
  *     restricted 1, protocol 2
  *
  * Includes: gate, net, proto.  Included by: server.
@@ -18,8 +18,8 @@ enum {
     PASS_RESTRICTED = 4,    /* each request has to be looked at: pass_judge() */
     PASS_LIMITED = 8,       /* the limiter counts what it does */
     PASS_CLASSES_SHIFT = 4, /* GATE_READ... */
-    PASS_USER_SHIFT = 7,    /* who has logged in (gate_check); 0: nobody */
-    PASS_GENERATION_SHIFT = 21,
+    PASS_USER_SHIFT = 8,    /* who has logged in (gate_check); 0: nobody */
+    PASS_GENERATION_SHIFT = 22,
 };
 
 static inline uint16_t pass_user(uint32_t note)
@@ -41,6 +41,9 @@ bool pass_may_stay(void *worker, const struct net_io *io);
 
 /* Somebody has logged in, or out (0). */
 void pass_user_set(const struct session_worker *worker, const struct net_io *io, uint16_t user);
+
+/* The server is being drained because this connection has said so: it stays, to administrate. */
+void pass_late_set(const struct session_worker *worker, const struct net_io *io);
 
 /* Of a restricted connection: a request that it may not send gets the refusal as its `error`, so
  * that cmd_run() answers just that. */

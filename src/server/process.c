@@ -14,6 +14,26 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "web/web.h"
+
+/* Of each worker, at most: names may have several addresses. */
+static uint64_t udp_sockets(const struct opts *opts)
+{
+    enum { ADDRESSES_PER_NAME = 4 };
+    uint64_t names = 0;
+    struct bytes rest = bytes_str(opts->listen);
+    struct opt_listen listen;
+    while (opts->udp_port != 0 && opt_listen_next(&rest, &listen) > 0)
+        names++;
+    return names * ADDRESSES_PER_NAME;
+}
+
+uint64_t process_fds_beside(const struct opts *opts)
+{
+    const unsigned admin = opts->admin != NULL ? WEB_CONNS_MAX + WEB_LISTENERS_MAX + 2 : 0;
+    /* Per worker two, the listener's, standard ones, files: rounded up. */
+    return (2ull + udp_sockets(opts)) * opts->threads + admin + 64;
+}
 
 int process_fds_raise(uint64_t fds)
 {

@@ -1,6 +1,6 @@
 /* server/process.h — the process around the server: limits, user, background, files.
  *
- * Includes: base, net.  Included by: server.
+ * Includes: base, opt, net.  Included by: server.
  * Threads:  the main thread, before any other is started; process_ready() and the files' removal
  *           excepted.
  * Exit:     codes as memcached's (sysexits): what fails says why on stderr and returns the code, 0
@@ -11,6 +11,7 @@
 
 #include "base/attr.h"
 #include "net/net.h"
+#include "opt/opt.h"
 
 enum {
     PROCESS_BAD_VALUE = 1, /* an option's value, or what it names, cannot be used */
@@ -20,7 +21,9 @@ enum {
     PROCESS_OS = 71,      /* EX_OSERR: the system refuses */
 };
 
-/* Have fds for `fds` connections and ourselves. */
+/* How many fds a server with these options has besides its clients' connections. */
+uint64_t process_fds_beside(const struct opts *opts);
+/* Have that many fds. */
 MUST_USE int process_fds_raise(uint64_t fds);
 /* -r: lift the limit of core files; refuse when it stays 0. */
 MUST_USE int process_cores_allow(void);

@@ -89,6 +89,20 @@ static int limits_init(struct server *server, char *error)
     return rc == -EINVAL ? -EKEYREJECTED : rc;
 }
 
+int server_files_check(const struct opts *opts, char *ret_error)
+{
+    struct server server = {.opts = opts};
+    ret_error[0] = '\0';
+    int rc = gate_init(&server, ret_error);
+    if (rc == 0)
+        rc = gate_limits_new(opts, 1, &server.limits, ret_error);
+    if (rc != 0 && ret_error[0] == '\0')
+        (void)snprintf(ret_error, SERVER_ERROR_BYTES, "%s", strerror(-rc));
+    gate_limits_free(server.limits);
+    gate_free(server.gate);
+    return rc;
+}
+
 static int workers_init(struct server *server)
 {
     const struct opts *opts = server->opts;
@@ -135,7 +149,7 @@ static int workers_init(struct server *server)
     return 0;
 }
 
-static enum net_tls_mode tls_mode(const struct server *server, enum opt_listen_tls tls)
+enum net_tls_mode server_tls_mode(const struct server *server, enum opt_listen_tls tls)
 {
     switch (tls) {
     case OPT_LISTEN_DEFAULT:
@@ -159,9 +173,17 @@ static struct net_address address_of(const struct server *server, const struct o
         .host = strcmp(host->host, "*") == 0 ? NULL : host->host,
         .port = wanted < 0 ? 0 : wanted,
         .tag = (uint8_t)host->protocol,
-        .tls = datagrams ? NET_TLS_OFF : tls_mode(server, host->tls),
+        .tls = datagrams ? NET_TLS_OFF : server_tls_mode(server, host->tls),
         .datagrams = datagrams,
     };
+}
+
+/* Are the addresses of -l served so? By streams not when sockets of these were handed over. */
+static bool is_served(const struct server *server, bool datagrams)
+{
+    if (datagrams)
+        return server->opts->udp_port != 0;
+    return server->opts->port != 0 && server->activation->count == 0;
 }
 
 /* Turn the text of -l into addresses, those of TCP first. Returns how many, or -errno. */
@@ -186,7 +208,7 @@ static int addresses_init(struct server *server)
         }
     size_t address_count = 0;
     for (int datagrams = 0; datagrams < 2; datagrams++)
-        for (size_t i = 0; i < count && (datagrams ? opts->udp_port : opts->port) != 0; i++)
+        for (size_t i = 0; i < count && is_served(server, datagrams != 0); i++)
             server->addresses[address_count++] =
                 address_of(server, &server->hosts[i], datagrams != 0);
     return (int)address_count;
@@ -236,7 +258,9 @@ static int net_init(struct server *server, char *error)
         .ops = &worker_ops,
         .addresses = server->addresses,
         .address_count = (size_t)address_count,
-        .unix_path = opts->unix_socket,
+        .handed = server->handed,
+        .handed_count = server->activation->count,
+        .unix_path = server->activation->count == 0 ? opts->unix_socket : NULL,
         .unix_mask = opts->unix_mask,
         .tls = server->tls,
         .workers = server->net_workers,
@@ -252,6 +276,7 @@ static int net_init(struct server *server, char *error)
         .mark = opts->sock_cookie_id,
         .idle_timeout_s = opts->idle_timeout_s,
         .in_bytes_max = opts->read_buf_limit_bytes / opts->threads,
+        .drain_s = opts->drain_time_s,
         .poked = poked,
         .arrive = server_arrive,
         .tick = tick,
@@ -269,14 +294,20 @@ static int net_init(struct server *server, char *error)
     return rc;
 }
 
-int server_init(struct server *server, const struct opts *opts, const struct server_certs *certs,
-                char *ret_error)
+int server_init(struct server *server, const struct server_start *start, char *ret_error)
 {
-    *server = (struct server){
-        .opts = opts, .tls = certs->clients, .web_tls = certs->admin, .statm_fd = -1};
+    const struct opts *opts = start->opts;
+    *server = (struct server){.opts = opts,
+                              .activation = start->activation,
+                              .tls = start->tls,
+                              .web_tls = start->web_tls,
+                              .statm_fd = -1};
     ret_error[0] = '\0';
+    notify_open(&server->notify);
     cmd_tuning_init(&server->tuning, opts);
-    int rc = server_events_init(server, ret_error);
+    int rc = live_init(server, start->inputs);
+    if (rc == 0)
+        rc = server_events_init(server, ret_error);
     if (rc == 0)
         rc = gate_init(server, ret_error);
     if (rc == 0)
@@ -288,6 +319,8 @@ int server_init(struct server *server, const struct opts *opts, const struct ser
     if (rc == 0)
         rc = memory_open(server, ret_error);
     if (rc == 0)
+        live_begin(server);
+    if (rc == 0)
         rc = cmd_prefixes_init(&server->prefixes, opts->stats_delimiter, opts->stats_detail);
     if (rc == 0 && opts->hotkeys && !opts->disable_dumping)
         rc = hot_set_new(opts->threads, opts->stats_delimiter, &server->hot);
@@ -295,6 +328,8 @@ int server_init(struct server *server, const struct opts *opts, const struct ser
         rc = udp_new(opts, &server->udp, ret_error);
     if (rc == 0)
         rc = workers_init(server);
+    if (rc == 0)
+        rc = server_handed_init(server, ret_error);
     if (rc == 0)
         rc = net_init(server, ret_error);
     if (rc == 0)
@@ -321,17 +356,12 @@ int server_run(struct server *server)
         rc = events_start(server->events);
     if (rc == 0)
         rc = server_web_start(server);
+    if (rc == 0)
+        rc = watchdog_start(&server->watchdog, server->net, &server->notify, server->opts);
     if (rc != 0)
         return rc;
     server->served = true;
     return net_run(server->net);
-}
-
-void server_stop(struct server *server, bool graceful)
-{
-    if (graceful)
-        atomic_store_explicit(&server->graceful, true, memory_order_relaxed);
-    net_stop(server->net);
 }
 
 /* A security event: a part was read again, or could not be. */
@@ -345,13 +375,17 @@ static void reload_note(const struct server *server, bool done, const char *part
 void server_reload(struct server *server)
 {
     log_line(LOG_INFO, "reloading");
+    server_reload_begin(server);
     events_reopen(server->events);
-    char gate_error[GATE_ERROR_BYTES];
-    const bool rules = gate_reload(server->gate, gate_error) == 0;
+    char live_error[OPT_TEXT_BYTES];
+    const bool rules = live_reload(server, live_error);
     if (rules)
         rules_renewed(server);
     else
-        log_line(LOG_ERROR, "users and access stay as they were: %s", gate_error);
+        log_line(LOG_ERROR, "%susers and access stay as they were: %s",
+                 server->live.inputs->path != NULL ? "configuration, " : "", live_error);
+    if (server->live.inputs->path != NULL)
+        reload_note(server, rules, "configuration");
     reload_note(server, rules, "users and access");
     char udp_error[UDP_ERROR_BYTES];
     if (server->udp != NULL && server->opts->udp_keys != NULL) {
@@ -369,10 +403,12 @@ void server_reload(struct server *server)
     bool done;
     if (server_web_reload(server, &done))
         reload_note(server, done, "admin listener");
+    server_reload_end(server);
 }
 
 void server_fini(struct server *server)
 {
+    watchdog_stop(&server->watchdog);
     logger_stop(server->logger);
     web_free(server->web); /* asks all of the others */
     if (server->statm_fd >= 0)
@@ -388,6 +424,7 @@ void server_fini(struct server *server)
     free(server->net_workers);
     free(server->addresses);
     free(server->hosts);
+    free(server->handed);
     cmd_prefixes_fini(&server->prefixes);
     hot_set_free(server->hot);
     udp_free(server->udp);
@@ -399,5 +436,7 @@ void server_fini(struct server *server)
     cmd_debug_fini();
 #endif
     store_free(server->store);
+    live_fini(server);
     logger_free(server->logger);
+    notify_close(&server->notify); /* last: the manager counts how long the end takes */
 }

@@ -10,7 +10,10 @@
 #include "cmd/tuning.h"
 #include "net/net.h"
 #include "opt/opt.h"
+#include "server/live.h"
+#include "server/notify.h"
 #include "server/udp.h"
+#include "server/watchdog.h"
 #include "server/worker.h"
 #include "stat/stat.h"
 #include "web/web.h"
@@ -28,6 +31,7 @@ struct server {
     struct event_source *listener_events; /* of the listener's thread, which is the main one */
     struct cmd_prefixes prefixes;
     struct cmd_tuning tuning;
+    struct live live; /* options that change */
     struct session_worker *workers;
     struct net_worker_config *net_workers; /* ...and how net knows them */
     unsigned worker_count;                 /* of workers that are set up */
@@ -42,32 +46,47 @@ struct server {
     struct event_source *web_events;
     struct gate_limiter *web_limiter;
     struct net *net;
+    const struct activation *activation; /* sockets that were handed over, if any */
+    struct net_handed *handed;           /* ...and how net knows them */
+    struct notify notify;
+    struct watchdog watchdog;
     int32_t port;         /* the first of TCP that is really listened on; 0: none */
     int32_t udp_port;     /* likewise of UDP */
     bool restored;        /* the store began with what the memory file held */
     bool served;          /* clients may have changed it since */
     bool save_failed;     /* the memory file will not be used, and it was wanted */
     atomic_bool graceful; /* the stop keeps the memory file; relaxed, net_stop() follows */
+    atomic_bool stopping; /* server_stop() was called; seq_cst, against server_drain() */
 };
 
 enum { SERVER_ERROR_BYTES = 512 };
 
-/* Certificates, which are read before the sockets are opened. */
-struct server_certs {
-    struct net_tls *clients; /* NULL without -Z */
-    struct net_tls *admin;   /* NULL without -o admin_tls_cert */
+/* What a server is made from. Borrowed, but for `tls` and `web_tls`. */
+struct server_start {
+    const struct opts *opts;
+    const struct config_inputs *inputs;  /* where they are from */
+    const struct activation *activation; /* sockets that were handed over */
+    struct net_tls *tls;                 /* NULL without -Z */
+    struct net_tls *web_tls;             /* NULL without -o admin_tls_cert */
 };
 
 /* Build everything and open the sockets. Returns 0 or -errno with a line in
  * ret_error[SERVER_ERROR_BYTES]; -EKEYREJECTED: the credentials, the access list or the sinks of
- * events cannot be used. Owns: server_free(), also after a failure; what is in `certs`, too.
- */
-MUST_USE int server_init(struct server *server, const struct opts *opts,
-                         const struct server_certs *certs, char *ret_error);
+ * events cannot be used. Owns: server_fini(), also after a failure; certificates, too. */
+MUST_USE int server_init(struct server *server, const struct server_start *start, char *ret_error);
+/* Read the files that the start reads before it opens sockets (users, access list), and forget
+ * them: can they be used? Returns as server_init(). */
+MUST_USE int server_files_check(const struct opts *opts, char *ret_error);
 /* Serve until server_stop(). Returns 0 or -errno. */
 MUST_USE int server_run(struct server *server);
-/* End server_run(); from any thread and from a signal handler. `graceful`: keep the memory file. */
+/* End server_run(); from any thread and from a signal handler. `graceful`: keep the memory file.
+ * With -o drain_time connections may finish what they are about; a second call ends at once. */
 void server_stop(struct server *server, bool graceful);
+/* Go out of service, or come back: clients are sent away as they fall idle, and who comes anew can
+ * only administrate. Any thread. Returns false when the server is about to stop. */
+MUST_USE bool server_drain(struct server *server, bool on);
+/* Is the server going out of service, by server_drain() or server_stop()? Any thread. */
+bool server_draining(const struct server *server);
 /* Read again what can change while running; in the listener's thread, by net_poke(). A part that
  * cannot be read stays as it was, and a line on stderr says why. */
 void server_reload(struct server *server);
@@ -90,6 +109,7 @@ bool server_tls_refresh(struct server *server, char *ret_error);
 MUST_USE int server_events_init(struct server *server, char *ret_error);
 void server_events_print(struct server *server, struct out *out); /* stats security */
 void server_admin_used(const struct cmd_ctx *ctx, const char *verb);
+void server_prefix_deleted(const struct cmd_ctx *ctx, const char *verb);
 
 /* arrive.c: net_config.arrive; `arg` is a struct server. */
 bool server_arrive(void *arg, unsigned listener, const struct ip_peer *peer,
@@ -116,6 +136,13 @@ bool server_web_reload(struct server *server, bool *ret_done);
 
 /* admin.c: all figures of this moment. Any thread. */
 void server_facts(struct server *server, struct web_facts *ret_facts);
+/* service.c: what the service manager hands over and is told. */
+MUST_USE int server_handed_init(struct server *server, char *ret_error); /* as server_init() */
+void server_ready(const struct server *server);
+void server_reload_begin(const struct server *server);
+void server_reload_end(const struct server *server);
+/* server.c: how a listener that asks for `tls` serves. */
+enum net_tls_mode server_tls_mode(const struct server *server, enum opt_listen_tls tls);
 
 /* watch.c: the log that clients may watch. */
 MUST_USE int watch_init(struct server *server); /* 0 or -errno */

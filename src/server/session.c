@@ -78,6 +78,36 @@ static ALWAYS_INLINE enum parsed parse(uint32_t note, struct bytes in, struct pr
     return PARSED;
 }
 
+void session_ahead(void *arg, const struct net_ahead *all, unsigned count)
+{
+    struct session_worker *worker = arg;
+    const struct store *store = worker->cmd.store;
+    for (unsigned i = 0; i < count; i++) {
+        struct session_ahead *ahead = &worker->ahead[i];
+        ahead->key = all[i].note & SESSION_BINARY ? proto_binary_key_peek(all[i].in)
+                                                  : proto_text_key_peek(all[i].in);
+        ahead->hash = store_hash(store, ahead->key);
+        store_prefetch_bucket(store, ahead->hash);
+    }
+    for (unsigned i = 0; i < count; i++)
+        worker->ahead[i].hint = store_prefetch_item(store, worker->ahead[i].hash);
+}
+
+/* Is this the request whose key session_ahead() has seen? Then its hash is known, and what it looks
+ * at is on its way. */
+static ALWAYS_INLINE bool ahead_take(const struct session_worker *worker, const struct net_io *io,
+                                     struct proto_request *req)
+{
+    if (io->ahead == 0)
+        return false;
+    const struct session_ahead *ahead = &worker->ahead[io->ahead - 1];
+    if (ahead->key.ptr != req->key.ptr || ahead->key.len != req->key.len || req->key_base64)
+        return false;
+    req->hash = ahead->hash;
+    req->hint = ahead->hint;
+    return req->hashed = true;
+}
+
 static ALWAYS_INLINE enum net_rc batch_run(struct session_worker *worker, void **self,
                                            struct net_io *io)
 {
@@ -96,7 +126,8 @@ static ALWAYS_INLINE enum net_rc batch_run(struct session_worker *worker, void *
         parsed = parse(note, bytes_skip(io->in, at), &batch[count], &len);
         if (parsed != PARSED)
             break;
-        cmd_prefetch_bucket(cmd, &batch[count]);
+        if (count > 0 || !ahead_take(worker, io, &batch[0]))
+            cmd_prefetch_bucket(cmd, &batch[count]);
         worker->ends[count++] = at += len;
     }
     /* 2. With the buckets there, have the items fetched. */

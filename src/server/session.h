@@ -46,6 +46,12 @@ struct session_worker {
     bool login_required;           /* gate_login_required() */
     uint32_t generation;           /* gate_generation(), as of this loop turn */
     uint32_t trace_s, trace_lines; /* -vv: lines printed in that second */
+    /* First keys of connections that run soon, and what they hash to: session_ahead(). */
+    struct session_ahead {
+        struct bytes key;
+        uint64_t hash;
+        uint8_t hint;
+    } ahead[NET_AHEAD_MAX];
     struct proto_request batch[SESSION_BATCH];
     size_t ends[SESSION_BATCH]; /* where each request ends in the input */
 };
@@ -58,3 +64,5 @@ static inline void session_count(struct session_worker *worker, const struct pro
 
 /* Op of net: run a batch. `worker` is a struct session_worker. */
 enum net_rc session_run(void *worker, void **session, struct net_io *io);
+/* Op of net: have fetched what the first requests of these connections will look at. */
+void session_ahead(void *worker, const struct net_ahead *all, unsigned count);

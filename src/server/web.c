@@ -37,6 +37,7 @@ static void group(void *arg, enum web_group group, struct out *out)
         [WEB_GROUP_LIMITS] = admin_ops.stats_limits,
         [WEB_GROUP_ACCESS] = admin_ops.stats_access,
         [WEB_GROUP_UDP] = admin_ops.stats_udp,
+        [WEB_GROUP_PREFIXES] = admin_ops.stats_prefixes,
         [WEB_GROUP_CONNS] = admin_ops.stats_conns,
         [WEB_GROUP_HOTKEYS] = admin_ops.stats_hotkeys,
         [WEB_GROUP_CLIENTS] = admin_ops.stats_clients,
@@ -73,8 +74,7 @@ static void recent(void *arg, struct out *out)
 
 static bool is_draining(void *arg)
 {
-    (void)arg;
-    return false;
+    return server_draining(arg);
 }
 
 static bool token_may(void *arg, const struct ip_peer *from, uint16_t to_port)

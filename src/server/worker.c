@@ -47,6 +47,7 @@ static void worker_sleep(void *arg)
 }
 
 const struct net_ops worker_ops = {
+    .ahead = session_ahead,
     .run = trace_run,
     .space = transfer_space,
     .filled = transfer_filled,
@@ -106,6 +107,7 @@ static void *housekeeper_main(void *arg)
         crawl_when_due(keeper, now_s);
         store_maintain(keeper->thread);
         store_thread_offline(keeper->thread);
+        store_touch_ahead(keeper->store);
         store_maintain_wait(keeper->store, HOUSEKEEPING_MS);
     }
     return NULL;

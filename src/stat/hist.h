@@ -121,6 +121,12 @@ struct stat_timing {
     uint32_t requests[STAT_CLASS_COUNT];
 };
 
+/* Requests of one connection whose answers wait while others' are executed. */
+struct stat_timed {
+    uint64_t read_ticks;
+    uint32_t requests[STAT_CLASS_COUNT];
+};
+
 /* A read has brought something. Returns when, for stat_timing_resume(). */
 static ALWAYS_INLINE uint64_t stat_timing_read(struct stat_timing *timing)
 {
@@ -139,6 +145,20 @@ static ALWAYS_INLINE void stat_timing_resume(struct stat_timing *timing, uint64_
 static ALWAYS_INLINE void stat_timing_count(struct stat_timing *timing, enum stat_class class)
 {
     timing->requests[class]++;
+}
+
+/* Set aside what has been executed, until its answers are sent: _take(), then _sent(). */
+static ALWAYS_INLINE void stat_timing_put(struct stat_timing *timing, struct stat_timed *ret_timed)
+{
+    ret_timed->read_ticks = timing->read_ticks;
+    memcpy(ret_timed->requests, timing->requests, sizeof(timing->requests));
+    memset(timing->requests, 0, sizeof(timing->requests));
+}
+static ALWAYS_INLINE void stat_timing_take(struct stat_timing *timing,
+                                           const struct stat_timed *timed)
+{
+    timing->read_ticks = timed->read_ticks;
+    memcpy(timing->requests, timed->requests, sizeof(timing->requests));
 }
 
 /* Their answers have been sent, or there are none, or the socket takes no more: what then passes is

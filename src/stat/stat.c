@@ -18,7 +18,8 @@ enum stat_when {
     STAT_WHEN_LRU_MAINTAINER,
     STAT_WHEN_TLS,
     STAT_WHEN_TLS_CACHE,
-    STAT_WHEN_UDP, /* in a group of its own: stat_print_udp() */
+    STAT_WHEN_UDP,      /* in a group of its own: stat_print_udp() */
+    STAT_WHEN_PREFIXES, /* likewise: stat_print_prefixes() */
 };
 
 struct stat_row {
@@ -184,7 +185,7 @@ static bool is_shown(enum stat_when when, const struct opts *opts,
     case STAT_WHEN_MAXCONNS_FAST:
         return opts->maxconns_fast;
     case STAT_WHEN_IDLE_TIMEOUT:
-        return opts->idle_timeout_s > 0;
+        return provider->idle_timeout;
     case STAT_WHEN_SLAB_REASSIGN:
         return opts->slab_reassign;
     case STAT_WHEN_LRU_CRAWLER:
@@ -196,6 +197,7 @@ static bool is_shown(enum stat_when when, const struct opts *opts,
     case STAT_WHEN_TLS_CACHE:
         return opts->enable_ssl && opts->ssl_session_cache;
     case STAT_WHEN_UDP:
+    case STAT_WHEN_PREFIXES:
         return false;
     }
     return false;
@@ -222,18 +224,30 @@ static void value_print(struct out *out, enum stat_id id, uint64_t counted,
     }
 }
 
+static void row_print(struct out *out, enum stat_id id, uint64_t counted,
+                      const struct stat_provider *provider)
+{
+    out_put_str(out, "STAT ");
+    out_put_str(out, rows[id].name);
+    out_put_str(out, " ");
+    value_print(out, id, counted, provider);
+    out_put_str(out, "\r\n");
+}
+
 void stat_print(struct out *out, const struct opts *opts, const uint64_t sum[STAT_ID_COUNT],
                 const struct stat_provider *provider)
 {
-    for (enum stat_id id = 0; id < STAT_ID_COUNT; id++) {
-        if (!is_shown(rows[id].when, opts, provider))
-            continue;
-        out_put_str(out, "STAT ");
-        out_put_str(out, rows[id].name);
-        out_put_str(out, " ");
-        value_print(out, id, sum[id], provider);
-        out_put_str(out, "\r\n");
-    }
+    for (enum stat_id id = 0; id < STAT_ID_COUNT; id++)
+        if (is_shown(rows[id].when, opts, provider))
+            row_print(out, id, sum[id], provider);
+}
+
+void stat_print_prefixes(struct out *out, const uint64_t sum[STAT_ID_COUNT],
+                         const struct stat_provider *provider)
+{
+    for (enum stat_id id = 0; id < STAT_ID_COUNT; id++)
+        if (rows[id].when == STAT_WHEN_PREFIXES)
+            row_print(out, id, sum[id], provider);
 }
 
 void stat_print_udp(struct out *out, const uint64_t sum[STAT_ID_COUNT])

@@ -13,6 +13,7 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/attr.h"
 #include "base/out.h"
@@ -80,7 +81,8 @@ void stat_registry_hists(struct stat_registry *registry,
 struct stat_provider {
     void (*value)(void *arg, enum stat_id id, struct out *out);
     void *arg;
-    bool lru_crawler; /* its rows are shown */
+    bool lru_crawler;  /* its rows are shown */
+    bool idle_timeout; /* likewise */
 };
 
 /* Append the rows of the general `stats`, "STAT name value\r\n" each, without the END. */
@@ -90,16 +92,20 @@ void stat_print(struct out *out, const struct opts *opts, const uint64_t sum[STA
 /* Append the rows of `stats udp`, likewise. */
 void stat_print_udp(struct out *out, const uint64_t sum[STAT_ID_COUNT]);
 
+/* Append the rows of `stats prefixes`, likewise. */
+void stat_print_prefixes(struct out *out, const uint64_t sum[STAT_ID_COUNT],
+                         const struct stat_provider *provider);
 /* Append the rows of `stats latency`, likewise. */
 void stat_print_hists(struct out *out, const struct stat_hist_sum sum[STAT_HIST_COUNT]);
 
 /* What `stats settings` shows and the options do not tell, or that has changed since the start. */
 struct stat_settings {
-    uint64_t memory_limit_bytes; /* cache_memlimit changes it */
-    uint32_t verbose;            /* verbosity changes it */
-    uint32_t oldest_s;           /* age of the oldest item */
-    int32_t port, udp_port;      /* the ports really listened on */
-    bool stats_detail;           /* stats detail changes it */
+    uint64_t memory_limit_bytes;                             /* cache_memlimit changes it */
+    uint32_t verbose;                                        /* verbosity changes it */
+    uint32_t conn_limit, max_reqs_per_event, idle_timeout_s; /* config set changes them */
+    uint32_t oldest_s;                                       /* age of the oldest item */
+    int32_t port, udp_port;                                  /* the ports really listened on */
+    bool stats_detail;                                       /* stats detail changes it */
     /* slabs automove */
     uint32_t slab_automove, slab_automove_window_s;
     double slab_automove_ratio;
@@ -118,7 +124,6 @@ void stat_print_settings(struct out *out, const struct opts *opts,
 
 /* The row's name in `stats`. */
 const char *stat_name(enum stat_id id);
-
 /* How a row is told to Prometheus. */
 struct stat_metric {
     const char *family; /* without prefix; "": not at all */
@@ -126,3 +131,6 @@ struct stat_metric {
     const char *help;   /* the same for all rows of a family */
 };
 const struct stat_metric *stat_metric_of(enum stat_id id);
+
+/* The rows of the general `stats` for a manual page, in the language of scdoc(5). */
+void stat_print_manual(FILE *file);

@@ -68,7 +68,7 @@ static struct item_spec arith_spec(const struct mutation *m, const struct store_
         spec.value_bytes = digits;
     spec.cas = cas;
     spec.fmt = item_fmt(spec.exp_s, spec.client_flags,
-                        (m->at.item->fmt & FMT_BINARY) | (cas != 0 ? FMT_CAS : 0u) |
+                        (m->at.item->fmt & (FMT_BINARY | FMT_STAMP)) | (cas != 0 ? FMT_CAS : 0u) |
                             (spec.value_bytes <= ITEM_NUMBER_WIDTH_MAX ? FMT_NUMBER : 0u));
     return spec;
 }

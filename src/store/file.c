@@ -198,14 +198,40 @@ static void segments_collect(struct saving *saving)
         }
 }
 
-static struct snapshot snapshot_of(const struct store *store, const struct store_file *file)
+static void prefix_count(void *arg, struct bytes prefix, uint64_t stamp)
 {
-    const bool flushing = atomic_load_explicit(&store->flush_pending, memory_order_relaxed);
+    (void)stamp;
+    *(size_t *)arg += SNAPSHOT_PREFIX_BYTES + prefix.len;
+}
+
+static void prefix_save(void *arg, struct bytes prefix, uint64_t stamp)
+{
+    uint8_t **at = arg;
+    *at = snapshot_prefix_put(*at, prefix, stamp);
+}
+
+/* What is deleted and not yet swept. Returns false: no memory. Owns: ret_prefixes->ptr. */
+static bool prefixes_collect(const struct store *store, struct bytes *ret_prefixes)
+{
+    size_t len = 0;
+    barriers_each(store, prefix_count, &len);
+    uint8_t *bytes = malloc(len + 1), *at = bytes;
+    if (bytes == NULL)
+        return false;
+    barriers_each(store, prefix_save, &at);
+    *ret_prefixes = bytes_of(bytes, len);
+    return true;
+}
+
+static struct snapshot snapshot_of(struct store *store, const struct store_file *file)
+{
+    const bool flushing = (hide_pending(store) & HIDE_FLUSH) != 0;
     return (struct snapshot){
         .hash_seed = store->seed,
         .seq_counter = atomic_load_explicit(&store->seq_counter, memory_order_relaxed),
         .flush_seq = flushing ? atomic_load_explicit(&store->flush_seq, memory_order_relaxed) : 0,
         .flush_at_s = atomic_load_explicit(&store->flush_at_s, memory_order_relaxed),
+        .prefix_stamp = barriers_stamp_last(store),
         .bucket_count = atomic_load_explicit(&store->bucket_count, memory_order_relaxed),
         .wall_s = file->wall_s,
         .now_s = file->now_s,
@@ -249,6 +275,7 @@ int store_save(struct store *store, const struct store_config *config,
     *ret_restart = (struct store_restart){.now_s = file->now_s};
     if (threads_left(store))
         return fail(-EBUSY, ret_restart, "cannot save %s: it is in use", file->path);
+    drain_put_back(store);
     log_seal_all(store, false);
     store_info(store, &info);
     ret_restart->items = info.items;
@@ -256,13 +283,15 @@ int store_save(struct store *store, const struct store_config *config,
     struct saving saving = {.store = store, .snapshot = snapshot_of(store, file)};
     saving.segments = calloc((size_t)saving.snapshot.segment_limit + 1, sizeof(*saving.segments));
     int rc;
-    if (settings == NULL || saving.segments == NULL) {
+    if (settings == NULL || saving.segments == NULL ||
+        !prefixes_collect(store, &saving.snapshot.prefixes)) {
         rc = fail(-ENOMEM, ret_restart, "cannot save %s: out of memory", file->path);
     } else {
         saving.snapshot.settings = bytes_str(settings);
         segments_collect(&saving);
         rc = save_write(&saving, file, ret_restart);
     }
+    free((void *)(uintptr_t)saving.snapshot.prefixes.ptr);
     free(saving.bytes);
     free(saving.segments);
     free(settings);

@@ -51,6 +51,7 @@ static void info_counters(struct store *store, struct store_info *info)
     info->expired_unfetched = sum[COUNT_EXPIRED_UNFETCHED];
     info->reclaimed = info->expired_background = sum[COUNT_RECLAIMED];
     info->flushed = sum[COUNT_FLUSHED];
+    info->prefix_deleted = sum[COUNT_PREFIX_DELETED];
     info->segments_evicted = sum[COUNT_SEGMENTS_EVICTED];
     info->segments_compacted = sum[COUNT_SEGMENTS_COMPACTED];
     info->segments_expired = sum[COUNT_SEGMENTS_EXPIRED];
@@ -65,6 +66,7 @@ void store_info(struct store *store, struct store_info *ret_info)
     *ret_info = (struct store_info){.segment_bytes = store->segment_bytes};
     info_segments(store, ret_info);
     info_counters(store, ret_info);
+    barriers_info(store, ret_info);
     const uint64_t buckets = atomic_load_explicit(&store->bucket_count, memory_order_relaxed);
     ret_info->index_buckets = buckets;
     ret_info->index_level = 63u - (unsigned)__builtin_clzll(buckets);

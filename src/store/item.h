@@ -1,14 +1,16 @@
 /* store/item.h — the records of the log: layout, sizes, building, reading. Store only.
  *
  *   0        4     5    6      8
- *   +--------+-----+----+------+-------+-------+-------+-----+-------+-- 8-byte aligned
- *   | vlen:24| fmt | st | use  | exp   | flags | cas   | key | value | pad
- *   | klen:8 |     |    |      | 0 / 4 | 0124  | 0 / 8 |     |       |
- *   +--------+-----+----+------+-------+-------+-------+-----+-------+--
+ *   +--------+-----+----+------+-------+-------+-------+-----+-------+-----+-------+ 8-byte
+ *   | vlen:24| fmt | st | use  | exp   | flags | cas   | key | value | pad | stamp | aligned
+ *   | klen:8 |     |    |      | 0 / 4 | 0124  | 0 / 8 |     |       |     | 0 / 8 |
+ *   +--------+-----+----+------+-------+-------+-------+-----+-------+-----+-------+
  *
  *   klen 1..250  an item.  fmt NUMBER: the value is one aligned u64 and vlen its printed width.
  *                fmt LARGE: the value is an aligned table: u64 total bytes, then one location per
  *                fragment (vlen = bytes of that table).
+ *                fmt STAMP: it is younger than that deletion of a key prefix, see (8) in
+ *                store_priv.h. At the end, so that lookups need not know of it.
  *   klen 251     a fragment of a large item: u64 hash of the key (finds the item), then payload.
  *   klen 0       filler: vlen bytes in all, nothing in it.
  *
@@ -35,13 +37,14 @@ enum {
     FMT_LARGE = 16,
     FMT_BINARY = 32,
     FMT_NUMBER = 64,
+    FMT_STAMP = 128,
 };
 
 enum { ST_STALE = 1, ST_WIN = 2, ST_CAS_SEEN = 4, ST_DEAD = 8 };
 
 enum { ITEM_KLEN_FILLER = 0, ITEM_KLEN_FRAGMENT = 251 };
 enum { ITEM_HEAD_BYTES = 8, ITEM_HEAD_BYTES_MAX = 24, ITEM_ALIGN = 8, ITEM_NUMBER_WIDTH_MAX = 20 };
-enum { FRAGMENT_HEAD_BYTES = 16 };
+enum { FRAGMENT_HEAD_BYTES = 16, ITEM_STAMP_BYTES = 8 };
 
 /* use: freq in bits 14-15, fetched in 13, last access in 0-12 */
 enum { USE_FREQ_SHIFT = 14, USE_FREQ_MAX = 3, USE_FETCHED = 1 << 13, USE_LA_MASK = 0x1fff };
@@ -59,6 +62,7 @@ struct item_spec {
     struct bytes key;
     uint64_t value_bytes; /* plain: the value; NUMBER: printed width; LARGE: bytes of the table */
     uint64_t cas;         /* written when fmt has FMT_CAS */
+    uint64_t stamp;       /* written when fmt has FMT_STAMP */
     uint32_t client_flags;
     uint32_t exp_s;
     uint8_t fmt; /* from item_fmt() */
@@ -86,8 +90,8 @@ static inline unsigned item_head_bytes(unsigned fmt)
     return head[fmt & 15];
 }
 
-/* Flags of the layout for an item; `extra`: FMT_LARGE, FMT_BINARY, FMT_NUMBER, FMT_CAS as
- * wanted. */
+/* Flags of the layout for an item; `extra`: FMT_LARGE, FMT_BINARY, FMT_NUMBER, FMT_CAS, FMT_STAMP
+ * as wanted. */
 static inline uint8_t item_fmt(uint32_t exp_s, uint32_t client_flags, unsigned extra)
 {
     const unsigned width = client_flags == 0        ? 0
@@ -97,12 +101,14 @@ static inline uint8_t item_fmt(uint32_t exp_s, uint32_t client_flags, unsigned e
     return (uint8_t)((exp_s != 0 ? FMT_EXP : 0) | width << FMT_FLAGS_SHIFT | extra);
 }
 
+/* Numbers, large items, those with a stamp. */
+uint64_t item_bytes_for_odd(unsigned fmt, size_t klen, uint64_t vlen);
+
 static inline uint64_t item_bytes_for(unsigned fmt, size_t klen, uint64_t vlen)
 {
-    const uint64_t head = item_head_bytes(fmt) + klen;
-    if ((fmt & (FMT_NUMBER | FMT_LARGE)) == 0)
-        return (head + vlen + ITEM_ALIGN - 1) & ~(uint64_t)(ITEM_ALIGN - 1);
-    return item_align(head) + ((fmt & FMT_NUMBER) ? sizeof(uint64_t) : vlen);
+    if (UNLIKELY((fmt & (FMT_NUMBER | FMT_LARGE | FMT_STAMP)) != 0))
+        return item_bytes_for_odd(fmt, klen, vlen);
+    return (item_head_bytes(fmt) + klen + vlen + ITEM_ALIGN - 1) & ~(uint64_t)(ITEM_ALIGN - 1);
 }
 
 /* Bytes of any record, whatever it is: the step of a walk. */
@@ -203,6 +209,15 @@ static inline uint64_t item_cas_field(const struct item *item)
     return cas;
 }
 
+/* 0: without FMT_STAMP. */
+static inline uint64_t item_stamp(const struct item *item)
+{
+    uint64_t stamp = 0;
+    if (item->fmt & FMT_STAMP)
+        memcpy(&stamp, (const uint8_t *)item + item_bytes(item) - ITEM_STAMP_BYTES, sizeof(stamp));
+    return stamp;
+}
+
 static inline uint8_t item_st(const struct item *item)
 {
     return atomic_load_explicit(&item->st, memory_order_acquire);
@@ -286,5 +301,8 @@ static inline uint8_t *item_write(struct item *item, const struct item_spec *spe
         at += 8;
     }
     memcpy(at, spec->key.ptr, spec->key.len);
+    if (UNLIKELY(spec->fmt & FMT_STAMP))
+        memcpy((uint8_t *)item + item_bytes(item) - ITEM_STAMP_BYTES, &spec->stamp,
+               ITEM_STAMP_BYTES);
     return item_value_ptr(item);
 }

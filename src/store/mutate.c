@@ -4,6 +4,15 @@
 
 /* ── books ────────────────────────────────────────────────────────────────────────────────── */
 
+uint64_t item_bytes_for_odd(unsigned fmt, size_t klen, uint64_t vlen)
+{
+    const uint64_t head = item_head_bytes(fmt) + klen;
+    const uint64_t stamp = (fmt & FMT_STAMP) ? ITEM_STAMP_BYTES : 0;
+    if ((fmt & (FMT_NUMBER | FMT_LARGE)) == 0)
+        return ((head + vlen + ITEM_ALIGN - 1) & ~(uint64_t)(ITEM_ALIGN - 1)) + stamp;
+    return item_align(head) + ((fmt & FMT_NUMBER) ? sizeof(uint64_t) : vlen) + stamp;
+}
+
 uint64_t item_total_bytes(const struct item *item)
 {
     return item_bytes(item) + ((item->fmt & FMT_LARGE) ? item_large_bytes(item) : 0);
@@ -66,6 +75,7 @@ struct item_spec item_spec_of(const struct store *store, const struct item *item
         .exp_s = item_exp_s(item),
     };
     spec.cas = cas ? item_id(store, item, loc) : 0;
+    spec.stamp = item_stamp(item); /* the content is as old as it was */
     /* an item that may expire keeps the field even while it does not (touch 0 in place) */
     spec.fmt = (uint8_t)((item->fmt & ~FMT_CAS) | (cas ? FMT_CAS : 0));
     return spec;
@@ -117,6 +127,8 @@ enum store_rc mutation_lock(struct mutation *m)
     else
         index_prepare(m->thread);
     index_lock(m->thread->store, m->key->hash, &m->at);
+    /* Before the look whether the item is hidden: (8) in store_priv.h. */
+    m->stamp = barriers_stamp_for(m->thread->store, m->key->key);
     if (!index_locked_find(m->thread->store, &m->at, m->key))
         return STORE_MISS;
     return item_alive(m->thread, m->at.item, m->at.loc);

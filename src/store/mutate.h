@@ -21,7 +21,8 @@ struct mutation {
     struct locked at;   /* at.slot != NULL: there is an entry, alive or not */
     struct place place; /* valid when has_place */
     bool has_place;
-    bool keep_id; /* the item's id must become a field when it is written again */
+    bool keep_id;   /* the item's id must become a field when it is written again */
+    uint64_t stamp; /* that a new record of the key must have, see (8) in store_priv.h; locked */
 };
 
 enum room {

@@ -29,8 +29,14 @@ enum {
     WAIT_SLEEP_NS = 100000,
     BARREN_MAX = 64,     /* tries without gain before a store is refused */
     BARREN_MAX_FULL = 2, /* the same with -M, where being full is ordinary */
+    SHRINK_SEGMENTS = 8, /* whose pages are returned in one go, 15 us each */
 };
-#define MEMORY_BYTES_MIN (UINT64_C(1) << 20)
+/* Of memory that has never been used, see store_touch_ahead(): so much of the data, and of the
+ * index's buckets (for some 100,000 items; overflow lines are on small pages). */
+#define HUGE_BYTES        (UINT64_C(2) << 20)
+#define TOUCH_AHEAD_BYTES (2 * HUGE_BYTES)
+#define TOUCH_INDEX_BYTES (HUGE_BYTES / 2)
+#define MEMORY_BYTES_MIN  (UINT64_C(1) << 20)
 /* Address space beyond -m for cache_memlimit: costs nothing until used. */
 #define RESERVE_BYTES_MIN (UINT64_C(16) << 30)
 #define RESERVE_FACTOR    8
@@ -68,14 +74,20 @@ static void free_push(struct store *store, uint32_t seg)
     store->free.count++;
 }
 
-/* Return a segment's pages to the kernel; pool lock held. */
-static void void_push(struct store *store, uint32_t seg)
+/* Return a segment's pages to the kernel. It is nobody else's; without a lock, as this takes tens
+ * of microseconds. */
+static void pages_return(const struct store *store, uint32_t seg)
 {
     const uint64_t at = (uint64_t)seg << store->segment_shift;
     if (store->file_fd < 0)
         madvise(store->data + at, store->segment_bytes, MADV_DONTNEED);
     else
         file_punch(store->file_fd, at, store->segment_bytes);
+}
+
+/* A segment whose pages have been returned; pool lock held. */
+static void void_push(struct store *store, uint32_t seg)
+{
     atomic_store_explicit(&store->segments[seg].state, SEG_FREE, memory_order_relaxed);
     store->segments[seg].next = store->void_head;
     store->void_head = seg;
@@ -133,6 +145,7 @@ bool pool_claim_index(struct store *store, struct store_thread *thread)
     uint32_t seg;
     if (granted || thread == NULL || thread->evicting || !segment_get(thread, &seg))
         return granted;
+    pages_return(store, seg);
     spin_lock(&store->pool_lock);
     void_push(store, seg);
     index_grant(store);
@@ -151,16 +164,36 @@ bool pool_over_limit(struct store *store)
     return over;
 }
 
-void pool_shrink(struct store *store)
+/* Take a free segment that is too many out of the list; pool lock held. */
+static bool shrink_pop(struct store *store, uint32_t *ret_seg)
 {
-    spin_lock(&store->pool_lock);
     /* the reserve stays: without it nothing could be compacted on the way down, only evicted */
-    while (store->free.count > RESERVE_SEGMENTS &&
-           store->resident + store->index_segments >
-               atomic_load_explicit(&store->segment_limit, memory_order_relaxed))
-        void_push(store, free_pop(store));
+    if (store->free.count <= RESERVE_SEGMENTS ||
+        store->resident + store->index_segments <=
+            atomic_load_explicit(&store->segment_limit, memory_order_relaxed))
+        return false;
+    *ret_seg = free_pop(store);
     available_update(store);
+    return true;
+}
+
+bool pool_shrink(struct store *store)
+{
+    uint32_t seg;
+    spin_lock(&store->pool_lock);
+    bool more = shrink_pop(store, &seg);
+    for (unsigned i = 1; more; i++) {
+        spin_unlock(&store->pool_lock);
+        pages_return(store, seg);
+        spin_lock(&store->pool_lock);
+        void_push(store, seg);
+        available_update(store);
+        if (i == SHRINK_SEGMENTS)
+            break;
+        more = shrink_pop(store, &seg);
+    }
     spin_unlock(&store->pool_lock);
+    return more;
 }
 
 uint32_t pool_low_water(const struct store *store)
@@ -168,6 +201,59 @@ uint32_t pool_low_water(const struct store *store)
     const uint32_t limit = atomic_load_explicit(&store->segment_limit, memory_order_relaxed);
     const uint32_t low = limit / 100 > 4 ? limit / 100 : 4;
     return RESERVE_SEGMENTS + (low < limit / 16 ? low : limit / 16);
+}
+
+uint32_t pool_help_water(const struct store *store)
+{
+    return RESERVE_SEGMENTS + (pool_low_water(store) - RESERVE_SEGMENTS + 1) / 2;
+}
+
+/* ── touching memory ahead ────────────────────────────────────────────────────────────────── */
+
+/* Touch the huge pages of a range from `*touched` to `end`, one at a time; false: it cannot be
+ * done. What is in them stays: workers may have been quicker. */
+static bool touch(uint8_t *base, uint64_t *touched, uint64_t end)
+{
+    for (; *touched < end; *touched += HUGE_BYTES)
+        if (madvise(base + *touched, HUGE_BYTES, MADV_POPULATE_WRITE) != 0)
+            return false;
+    return true;
+}
+
+static bool touch_data(struct store *store)
+{
+    uint64_t *touched = &store->touched_data;
+    spin_lock(&store->pool_lock);
+    const uint64_t used = (uint64_t)segments_touched(store) << store->segment_shift;
+    const uint64_t room = (uint64_t)fresh_room(store) << store->segment_shift;
+    if (*touched < used)
+        *touched = used / HUGE_BYTES * HUGE_BYTES;
+    if (room == 0 && *touched > used) { /* the index has got what these were meant for */
+        madvise(store->data + used, *touched - used, MADV_DONTNEED);
+        *touched = used / HUGE_BYTES * HUGE_BYTES;
+    }
+    spin_unlock(&store->pool_lock);
+    const uint64_t ahead = room < TOUCH_AHEAD_BYTES ? 0 : TOUCH_AHEAD_BYTES;
+    const bool done = ahead == 0 || touch(store->data, touched, used + ahead);
+    /* relaxed: a hint for segment_get() */
+    atomic_store_explicit(&store->touch_wake, ahead == 0 ? UINT64_MAX : used + ahead / 2,
+                          memory_order_relaxed);
+    return done;
+}
+
+static bool touch_index(struct store *store)
+{
+    const uint64_t buckets = atomic_load_explicit(&store->bucket_count, memory_order_relaxed);
+    return touch((uint8_t *)store->buckets, &store->touched_buckets,
+                 buckets * sizeof(struct bucket) + TOUCH_INDEX_BYTES);
+}
+
+void store_touch_ahead(struct store *store)
+{
+    if (store->touch_off)
+        return;
+    store->touch_off = store->segment_bytes < SEGMENT_BYTES_MAX || store->file_fd >= 0 ||
+                       !touch_data(store) || !touch_index(store);
 }
 
 /* ── limbo ────────────────────────────────────────────────────────────────────────────────── */
@@ -217,6 +303,12 @@ bool pool_limbo_collect(struct store *store)
 }
 
 /* ── getting a segment ────────────────────────────────────────────────────────────────────── */
+
+static bool touch_is_due(const struct store *store)
+{
+    return (uint64_t)segments_touched(store) << store->segment_shift >=
+           atomic_load_explicit(&store->touch_wake, memory_order_relaxed);
+}
 
 static bool pool_get(struct store *store, uint32_t reserve, uint32_t *ret_seg)
 {
@@ -278,7 +370,8 @@ bool segment_get(struct store_thread *thread, uint32_t *ret_seg)
         return pool_get(store, 0, ret_seg);
     }
     const bool got = pool_get(store, RESERVE_SEGMENTS, ret_seg);
-    if (atomic_load_explicit(&store->available, memory_order_relaxed) < pool_low_water(store))
+    if (atomic_load_explicit(&store->available, memory_order_relaxed) < pool_low_water(store) ||
+        touch_is_due(store))
         store_maintain_wake(store);
     return got || segment_wait(thread, ret_seg);
 }
@@ -310,7 +403,7 @@ static uint64_t round_up(uint64_t bytes, uint64_t unit)
 static int map_reserve(struct store *store, uint64_t memory_bytes)
 {
     const uint64_t seg = store->segment_bytes;
-    const uint64_t huge = UINT64_C(2) << 20;
+    const uint64_t huge = HUGE_BYTES;
     const uint64_t data = round_up(memory_bytes, huge > seg ? huge : seg);
     const uint64_t segments = data / seg;
     const uint64_t index = round_up(data / 2, huge); /* items of 16 bytes need 12 of index each */
@@ -354,6 +447,8 @@ void pool_init(struct store *store)
 {
     store->free = store->limbo = (struct seg_list){.head = SEG_NONE, .tail = SEG_NONE};
     store->void_head = SEG_NONE;
+    store->drain.seg = SEG_NONE;
+    atomic_store_explicit(&store->touch_wake, UINT64_MAX, memory_order_relaxed);
     for (unsigned q = 0; q < QUEUE_COUNT; q++) {
         store->queues[q] = (struct seg_list){.head = SEG_NONE, .tail = SEG_NONE};
         for (unsigned c = 0; c < CLASS_COUNT; c++)
@@ -423,6 +518,9 @@ int pool_new(const struct store_config *config, int fd, struct store **ret_store
     int rc = sizes_set(store, config);
     if (rc != 0)
         goto fail;
+    rc = barriers_new(store);
+    if (rc != 0)
+        goto fail;
     atomic_init(&store->segment_limit, (uint32_t)(config->memory_bytes / store->segment_bytes));
     uint64_t reserve = config->memory_bytes * RESERVE_FACTOR;
     if (reserve < RESERVE_BYTES_MIN)
@@ -451,6 +549,7 @@ int pool_new(const struct store_config *config, int fd, struct store **ret_store
     *ret_store = store;
     return 0;
 fail:
+    barriers_free(store);
     free(store);
     return rc;
 }
@@ -501,6 +600,7 @@ void store_free(struct store *store)
     munmap(store->map, store->map_bytes);
     if (store->file_fd >= 0)
         close(store->file_fd);
+    barriers_free(store);
     free(store);
 }
 
@@ -518,8 +618,7 @@ int store_memory_set(struct store *store, uint64_t memory_bytes)
     spin_unlock(&store->pool_lock);
     if (!fits)
         return -EINVAL;
-    pool_shrink(store);
-    store_maintain_wake(store);
+    store_maintain_wake(store); /* which gives pages back */
     return 0;
 }
 

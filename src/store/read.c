@@ -23,24 +23,14 @@ static uint32_t born_s(const struct store *store, uint64_t loc)
     return atomic_load_explicit(&store->born_s[loc_segment(store, loc)], memory_order_relaxed);
 }
 
-void view_fill(const struct store_thread *thread, const struct item *item, uint64_t loc,
-               struct store_view *view)
+static ALWAYS_INLINE void view_fill_brief(const struct item *item, struct store_view *view)
 {
-    const uint16_t use = item_use(item);
-    const uint8_t st = item_st(item);
     view->item = item;
     view->key = item_key(item);
     view->cas_unique = 0;
     view->client_flags = item_client_flags(item);
-    view->exp_s = item_exp_s(item);
-    view->last_access_s = born_s(thread->store, loc) + item_la_decode(use);
-    view->fetched = (use & USE_FETCHED) != 0;
-    view->key_binary = (item->fmt & FMT_BINARY) != 0;
-    view->stale = (st & ST_STALE) != 0;
-    view->win_sent = (st & ST_WIN) != 0;
-    view->won = view->created = false;
+    view->created = false;
     view->fragmented = false;
-    view->memory_bytes = item_total_bytes(item);
     if (LIKELY((item->fmt & (FMT_NUMBER | FMT_LARGE)) == 0))
         view->value = bytes_of(item_value_ptr(item), item_vlen(item));
     else if (item->fmt & FMT_NUMBER)
@@ -52,6 +42,22 @@ void view_fill(const struct store_thread *thread, const struct item *item, uint6
         return;
     }
     view->value_bytes = view->value.len;
+}
+
+void view_fill(const struct store_thread *thread, const struct item *item, uint64_t loc,
+               struct store_view *view)
+{
+    const uint16_t use = item_use(item);
+    const uint8_t st = item_st(item);
+    view_fill_brief(item, view);
+    view->exp_s = item_exp_s(item);
+    view->last_access_s = born_s(thread->store, loc) + item_la_decode(use);
+    view->fetched = (use & USE_FETCHED) != 0;
+    view->key_binary = (item->fmt & FMT_BINARY) != 0;
+    view->stale = (st & ST_STALE) != 0;
+    view->win_sent = (st & ST_WIN) != 0;
+    view->won = false;
+    view->memory_bytes = item_total_bytes(item);
 }
 
 void item_bump(const struct store_thread *thread, struct item *item, uint64_t loc, unsigned fetched)
@@ -104,7 +110,10 @@ enum store_rc store_get(struct store_thread *thread, const struct store_key *key
         item = (struct item *)(uintptr_t)ret_view->item;
         loc = loc_of(thread->store, item);
     } else { /* known before the value is read: a number does not change any more */
-        view_fill(thread, item, loc, ret_view);
+        if (flags & STORE_GET_BRIEF)
+            view_fill_brief(item, ret_view);
+        else
+            view_fill(thread, item, loc, ret_view);
         if (flags & STORE_GET_CAS)
             ret_view->cas_unique = item_cas(thread->store, item, loc);
     }

@@ -58,7 +58,7 @@ static bool fail(struct restore *restore, const char *why, uint32_t seg)
 
 /* Is this a record that ends within `room` bytes (a multiple of 8, not 0)? And one that can be
  * moved: a CAS unique may have to become a field of it. */
-static bool record_ok(const struct store *store, const struct item *item, uint32_t room)
+static bool record_ok(struct store *store, const struct item *item, uint32_t room)
 {
     const unsigned klen = item_klen(item);
     const uint32_t vlen = item_vlen(item);
@@ -68,7 +68,9 @@ static bool record_ok(const struct store *store, const struct item *item, uint32
         return vlen >= ITEM_ALIGN && vlen % ITEM_ALIGN == 0 && vlen <= room;
     if (klen == ITEM_KLEN_FRAGMENT)
         return vlen > 0 && item_bytes(item) <= room;
-    if (klen > STORE_KEY_BYTES_MAX || (item->fmt & 0x80) != 0 || item_bytes(item) > room)
+    if (klen > STORE_KEY_BYTES_MAX || item_bytes(item) > room)
+        return false;
+    if ((item->fmt & FMT_STAMP) != 0 && item_stamp(item) > barriers_stamp_last(store))
         return false;
     /* Not record_bytes_max: a record of that size may since have got an exptime or a CAS unique. */
     if (item_bytes_for(item->fmt | FMT_CAS, klen, vlen) > store->segment_bytes)
@@ -156,14 +158,15 @@ static bool batch_link(struct builder *b)
 static bool record_take(struct builder *b, struct item *item, uint64_t loc)
 {
     struct restore *restore = b->restore;
-    const struct store *store = restore->store;
+    struct store *store = restore->store;
     const unsigned klen = item_klen(item);
     if (klen == ITEM_KLEN_FILLER || (item_st(item) & ST_DEAD) != 0)
         return true;
     if (klen == ITEM_KLEN_FRAGMENT)
         return fragment_note(restore, b->seg,
                              (uint32_t)(loc - segment_loc(store, b->seg)) * ITEM_ALIGN);
-    if (b->hidden || item_expired(item, restore->now_s)) {
+    if (b->hidden || item_expired(item, restore->now_s) ||
+        item_stamp(item) < barriers_stamp_for(store, item_key(item))) {
         item_st_set(item, ST_DEAD, 0);
         return true;
     }
@@ -319,6 +322,18 @@ static void orphans_kill(struct restore *restore)
 
 /* ── all of it ────────────────────────────────────────────────────────────────────────────── */
 
+/* The deleted prefixes that were pending are so again: what they hide is left out. */
+static bool barriers_set(struct restore *restore)
+{
+    struct bytes rest = restore->snapshot->prefixes, prefix;
+    uint64_t stamp;
+    barriers_stamp_last_set(restore->store, restore->snapshot->prefix_stamp);
+    while (snapshot_prefix_next(&rest, &prefix, &stamp))
+        if (!barrier_restore(restore->store, prefix, stamp))
+            return false;
+    return true;
+}
+
 /* Set up the headers of the segments, in their queues. */
 static bool segments_set(struct restore *restore)
 {
@@ -349,6 +364,8 @@ static bool restore_run(struct restore *restore, unsigned threads)
     const uint32_t limit = atomic_load_explicit(&store->segment_limit, memory_order_relaxed);
     if (snapshot->segment_bytes != store->segment_bytes || snapshot->segment_limit != limit)
         return fail(restore, "the memory is divided in another way", 0);
+    if (!barriers_set(restore))
+        return fail(restore, "it has too many deleted prefixes", 0);
     if (!segments_set(restore))
         return false;
     if (!index_resize(store, snapshot->bucket_count, snapshot->index_segments))
@@ -381,8 +398,8 @@ bool store_restore(struct store *store, const struct snapshot *snapshot, unsigne
         atomic_store_explicit(&store->items_rough, (int64_t)*ret_items, memory_order_relaxed);
         atomic_store_explicit(&store->seq_counter, snapshot->seq_counter, memory_order_relaxed);
         atomic_store_explicit(&store->flush_seq, snapshot->flush_seq, memory_order_relaxed);
-        atomic_store_explicit(&store->flush_pending, snapshot->flush_seq != 0,
-                              memory_order_relaxed);
+        if (snapshot->flush_seq != 0)
+            atomic_fetch_or_explicit(&store->hide_pending, HIDE_FLUSH, memory_order_relaxed);
         /* one that came due meanwhile is done by the first thread that goes online */
         atomic_store_explicit(&store->flush_at_s, snapshot->flush_at_s, memory_order_relaxed);
     }

@@ -278,6 +278,7 @@ static bool piece_refill(struct store_thread *thread, struct log_class where, ui
 {
     struct store *store = thread->store;
     struct piece *piece = &thread->pieces[where.queue][where.class];
+    reclaim_help(thread, bytes); /* first: it may take and give back pieces itself */
     if (piece->seg != SEG_NONE) {
         if (piece_extend(store, where, piece, bytes))
             return true;
@@ -337,6 +338,7 @@ bool log_alloc_span(struct store_thread *thread, struct log_class where, uint32_
 {
     struct piece taken;
     flush_check(thread);
+    reclaim_help(thread, max);
     if (!log_take(thread, where, min, max, &taken)) {
         count_add(thread, COUNT_OUT_OF_MEMORY, thread->evicting ? 0 : 1);
         return false;

@@ -23,16 +23,20 @@ enum {
     WORD_FLUSH_AT_S,
     WORD_NOW_S,
     WORD_WALL_S,
+    WORD_PREFIX_STAMP,
+    WORD_PREFIXES_BYTES,
     WORD_RESERVED,
     WORD_COUNT
 };
 _Static_assert(WORD_COUNT * 8 == SNAPSHOT_HEAD_BYTES, "the head is words");
 
 /* One more for each change of this file's form, of the records (item.h) or of CAS uniques. */
-enum { SNAPSHOT_VERSION = 1 };
+enum { SNAPSHOT_VERSION = 2 };
 #define SNAPSHOT_MAGIC  UINT64_C(0x6174656d7474616d) /* reads "mattmeta" in a dump */
 #define SEQ_COUNTER_MAX (UINT64_C(1) << 43)          /* a CAS unique is the number << 20 */
 #define BUCKETS_MAX     (UINT64_C(1) << 40)
+/* A million deletions a second reach it in a thousand centuries. */
+#define PREFIX_STAMP_MAX (UINT64_C(1) << 62)
 
 static void put_u64(uint8_t *dst, uint64_t value)
 {
@@ -63,7 +67,8 @@ uint64_t snapshot_checksum(struct bytes bytes)
 size_t snapshot_bytes(const struct snapshot *snapshot)
 {
     return SNAPSHOT_HEAD_BYTES + snapshot->settings.len +
-           (size_t)snapshot->segment_count * SNAPSHOT_SEGMENT_BYTES + SNAPSHOT_CHECKSUM_BYTES;
+           (size_t)snapshot->segment_count * SNAPSHOT_SEGMENT_BYTES + snapshot->prefixes.len +
+           SNAPSHOT_CHECKSUM_BYTES;
 }
 
 void snapshot_write(uint8_t *dst, const struct snapshot *snapshot)
@@ -84,8 +89,14 @@ void snapshot_write(uint8_t *dst, const struct snapshot *snapshot)
         [WORD_FLUSH_AT_S] = snapshot->flush_at_s,
         [WORD_NOW_S] = snapshot->now_s,
         [WORD_WALL_S] = (uint64_t)snapshot->wall_s,
+        [WORD_PREFIX_STAMP] = snapshot->prefix_stamp,
+        [WORD_PREFIXES_BYTES] = snapshot->prefixes.len,
     };
+    uint8_t *const behind =
+        dst + snapshot_bytes(snapshot) - SNAPSHOT_CHECKSUM_BYTES - snapshot->prefixes.len;
     memcpy(dst, words, sizeof(words));
+    if (snapshot->prefixes.len > 0)
+        memcpy(behind, snapshot->prefixes.ptr, snapshot->prefixes.len);
     if (snapshot->settings.len > 0)
         memcpy(dst + SNAPSHOT_HEAD_BYTES, snapshot->settings.ptr, snapshot->settings.len);
 }
@@ -103,6 +114,14 @@ void snapshot_segment_put(uint8_t *dst, const struct snapshot *snapshot, uint32_
     memcpy(at + 24, &segment->max_exp_s, 4);
     at[28] = segment->queue;
     at[29] = segment->class;
+}
+
+uint8_t *snapshot_prefix_put(uint8_t *dst, struct bytes prefix, uint64_t stamp)
+{
+    put_u64(dst, stamp);
+    dst[8] = (uint8_t)prefix.len;
+    memcpy(dst + SNAPSHOT_PREFIX_BYTES, prefix.ptr, prefix.len);
+    return dst + SNAPSHOT_PREFIX_BYTES + prefix.len;
 }
 
 void snapshot_seal(uint8_t *dst, size_t len)
@@ -128,6 +147,17 @@ void snapshot_segment_get(const struct snapshot *snapshot, uint32_t i,
     };
 }
 
+bool snapshot_prefix_next(struct bytes *rest, struct bytes *ret_prefix, uint64_t *ret_stamp)
+{
+    if (rest->len < SNAPSHOT_PREFIX_BYTES ||
+        rest->len - SNAPSHOT_PREFIX_BYTES < rest->ptr[SNAPSHOT_PREFIX_BYTES - 1])
+        return false;
+    *ret_stamp = get_u64(rest->ptr);
+    *ret_prefix = bytes_of(rest->ptr + SNAPSHOT_PREFIX_BYTES, rest->ptr[SNAPSHOT_PREFIX_BYTES - 1]);
+    *rest = bytes_skip(*rest, SNAPSHOT_PREFIX_BYTES + ret_prefix->len);
+    return true;
+}
+
 static bool refuse(char *ret_reason, const char *why)
 {
     (void)snprintf(ret_reason, SNAPSHOT_REASON_BYTES, "%s", why);
@@ -145,7 +175,8 @@ static bool head_ok(const uint64_t words[WORD_COUNT])
            words[WORD_SEQ_COUNTER] <= SEQ_COUNTER_MAX &&
            words[WORD_FLUSH_SEQ] <= words[WORD_SEQ_COUNTER] &&
            words[WORD_FLUSH_AT_S] <= UINT32_MAX && words[WORD_NOW_S] <= INT32_MAX &&
-           words[WORD_WALL_S] <= INT64_MAX && words[WORD_RESERVED] == 0;
+           words[WORD_WALL_S] <= INT64_MAX && words[WORD_PREFIX_STAMP] <= PREFIX_STAMP_MAX &&
+           words[WORD_RESERVED] == 0;
 }
 
 static bool segment_ok(const struct snapshot *snapshot, const struct snapshot_segment *segment)
@@ -153,6 +184,17 @@ static bool segment_ok(const struct snapshot *snapshot, const struct snapshot_se
     return segment->seg < snapshot->segment_limit && segment->queue < QUEUE_COUNT &&
            segment->class < CLASS_COUNT && segment->seqno > 0 &&
            segment->seqno <= snapshot->seq_counter;
+}
+
+static bool prefixes_ok(const struct snapshot *snapshot)
+{
+    struct bytes rest = snapshot->prefixes, prefix;
+    uint64_t stamp;
+    while (snapshot_prefix_next(&rest, &prefix, &stamp))
+        if (stamp == 0 || stamp > snapshot->prefix_stamp || prefix.len == 0 ||
+            prefix.len > STORE_KEY_BYTES_MAX)
+            return false;
+    return rest.len == 0;
 }
 
 bool snapshot_parse(struct bytes bytes, struct snapshot *ret_snapshot, char *ret_reason)
@@ -173,15 +215,19 @@ bool snapshot_parse(struct bytes bytes, struct snapshot *ret_snapshot, char *ret
     const uint64_t rest = body - SNAPSHOT_HEAD_BYTES;
     if (words[WORD_SETTINGS_BYTES] > SNAPSHOT_SETTINGS_BYTES_MAX ||
         words[WORD_SEGMENT_COUNT] > SNAPSHOT_SEGMENTS_MAX ||
-        rest != words[WORD_SETTINGS_BYTES] + words[WORD_SEGMENT_COUNT] * SNAPSHOT_SEGMENT_BYTES ||
+        words[WORD_PREFIXES_BYTES] > SNAPSHOT_PREFIXES_BYTES_MAX ||
+        rest != words[WORD_SETTINGS_BYTES] + words[WORD_SEGMENT_COUNT] * SNAPSHOT_SEGMENT_BYTES +
+                    words[WORD_PREFIXES_BYTES] ||
         !head_ok(words))
         return refuse(ret_reason, "its numbers make no sense");
     const size_t settings_bytes = (size_t)words[WORD_SETTINGS_BYTES];
+    const size_t records_bytes = (size_t)words[WORD_SEGMENT_COUNT] * SNAPSHOT_SEGMENT_BYTES;
     const struct bytes behind = bytes_of(bytes.ptr + SNAPSHOT_HEAD_BYTES, (size_t)rest);
     const struct snapshot snapshot = {
         .hash_seed = words[WORD_HASH_SEED],
         .seq_counter = words[WORD_SEQ_COUNTER],
         .flush_seq = words[WORD_FLUSH_SEQ],
+        .prefix_stamp = words[WORD_PREFIX_STAMP],
         .bucket_count = words[WORD_BUCKET_COUNT],
         .wall_s = (int64_t)words[WORD_WALL_S],
         .now_s = (uint32_t)words[WORD_NOW_S],
@@ -191,7 +237,8 @@ bool snapshot_parse(struct bytes bytes, struct snapshot *ret_snapshot, char *ret
         .index_segments = (uint32_t)words[WORD_INDEX_SEGMENTS],
         .segment_count = (uint32_t)words[WORD_SEGMENT_COUNT],
         .settings = bytes_of(behind.ptr, settings_bytes),
-        .records = bytes_skip(behind, settings_bytes),
+        .records = bytes_of(behind.ptr + settings_bytes, records_bytes),
+        .prefixes = bytes_skip(behind, settings_bytes + records_bytes),
     };
     for (uint32_t i = 0; i < snapshot.segment_count; i++) {
         struct snapshot_segment segment;
@@ -199,6 +246,8 @@ bool snapshot_parse(struct bytes bytes, struct snapshot *ret_snapshot, char *ret
         if (!segment_ok(&snapshot, &segment))
             return refuse(ret_reason, "its list of segments makes no sense");
     }
+    if (!prefixes_ok(&snapshot))
+        return refuse(ret_reason, "its list of prefixes makes no sense");
     *ret_snapshot = snapshot;
     return true;
 }

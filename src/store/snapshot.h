@@ -1,10 +1,11 @@
 /* store/snapshot.h — the form of FILE.meta: what a store has to know, beside the bytes of its
  * segments, to go on with them after a restart.
  *
- *   head      16 words of 8 bytes, see snapshot.c
+ *   head      18 words of 8 bytes, see snapshot.c
  *   settings  text of settings_bytes, lines "name value"; not used when it differs from ours
  *   segments  segment_count records of SNAPSHOT_SEGMENT_BYTES: small queue first, then the main
  *             one, each from its oldest to its youngest
+ *   prefixes  deleted prefixes that are pending, each: stamp (8 bytes), length (1), itself
  *   checksum  XXH3 of everything before it
  *
  * Numbers are in the machine's own byte order; on a machine with the other one the magic is wrong.
@@ -19,10 +20,12 @@
 #include "base/bytes.h"
 
 enum {
-    SNAPSHOT_HEAD_BYTES = 16 * 8,
+    SNAPSHOT_HEAD_BYTES = 18 * 8,
     SNAPSHOT_SEGMENT_BYTES = 40,
     SNAPSHOT_CHECKSUM_BYTES = 8,
     SNAPSHOT_SETTINGS_BYTES_MAX = 8192,
+    SNAPSHOT_PREFIX_BYTES = 9, /* of one, without itself */
+    SNAPSHOT_PREFIXES_BYTES_MAX = 4096 * (9 + 250),
     SNAPSHOT_SEGMENTS_MAX = 1 << 20,
     SNAPSHOT_REASON_BYTES = 256,
 };
@@ -31,6 +34,7 @@ struct snapshot {
     uint64_t hash_seed;
     uint64_t seq_counter;  /* last segment number given out: CAS uniques go on from there */
     uint64_t flush_seq;    /* items in segments up to this are hidden; 0: none */
+    uint64_t prefix_stamp; /* the highest that a deleted prefix was given */
     uint64_t bucket_count; /* of the index */
     int64_t wall_s;        /* Unix time of the stop */
     uint32_t now_s;        /* cache time of the stop */
@@ -41,6 +45,7 @@ struct snapshot {
     uint32_t segment_count; /* records */
     struct bytes settings;
     struct bytes records;
+    struct bytes prefixes;
 };
 
 struct snapshot_segment {
@@ -51,10 +56,10 @@ struct snapshot_segment {
     uint8_t queue, class;
 };
 
-/* Bytes of the file for a snapshot with these settings and this many segments. */
+/* Bytes of the file for a snapshot with these settings and prefixes, and this many segments. */
 size_t snapshot_bytes(const struct snapshot *snapshot);
-/* Write head and settings, snapshot_bytes() of room. Segments follow by snapshot_segment_put(),
- * 0 <= i < segment_count, then snapshot_seal(). */
+/* Write head, settings and prefixes, snapshot_bytes() of room. Segments follow by
+ * snapshot_segment_put(), 0 <= i < segment_count, then snapshot_seal(). */
 void snapshot_write(uint8_t *dst, const struct snapshot *snapshot);
 void snapshot_segment_put(uint8_t *dst, const struct snapshot *snapshot, uint32_t i,
                           const struct snapshot_segment *segment);
@@ -67,6 +72,11 @@ MUST_USE bool snapshot_parse(struct bytes bytes, struct snapshot *ret_snapshot, 
 /* 0 <= i < segment_count. */
 void snapshot_segment_get(const struct snapshot *snapshot, uint32_t i,
                           struct snapshot_segment *ret_segment);
+/* Write one more of snapshot.prefixes. Returns where it ends. */
+uint8_t *snapshot_prefix_put(uint8_t *dst, struct bytes prefix, uint64_t stamp);
+/* Cut the next one off. Returns false when none is left, or it is cut off. */
+MUST_USE bool snapshot_prefix_next(struct bytes *rest, struct bytes *ret_prefix,
+                                   uint64_t *ret_stamp);
 /* Are these the settings that it was written with? If not, say which one differs. */
 MUST_USE bool snapshot_settings_equal(const struct snapshot *snapshot, struct bytes settings,
                                       char *ret_reason);

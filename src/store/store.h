@@ -30,7 +30,7 @@ enum store_rc {
     STORE_OK,
     STORE_MISS,       /* no such key */
     STORE_EXPIRED,    /* a miss: the item was there, its exptime has passed */
-    STORE_FLUSHED,    /* a miss: the item was there, flush_all hid it */
+    STORE_FLUSHED,    /* a miss: the item was there, flush_all or a deleted prefix hid it */
     STORE_EXISTS,     /* CAS unique differs */
     STORE_NOT_STORED, /* add found the key; replace, append, prepend did not */
     STORE_NOT_NUMBER, /* arithmetic on a value that is no decimal number */
@@ -133,10 +133,16 @@ void store_thread_quiesce(struct store_thread *thread, uint32_t now_s);
 /* Before sleeping in the kernel; all views end here. */
 void store_thread_offline(struct store_thread *thread);
 
-/* Housekeeping of expired, flushed and evicted segments; run by one thread of the server in a
- * loop: online, store_maintain, offline, store_maintain_wait. Workers evict for themselves when
- * it falls behind, so nothing breaks (tests) when nobody calls it. */
+/* Housekeeping of expired, flushed and evicted segments, and of deleted prefixes; run by one thread
+ * of the server in a loop: online, store_maintain, offline, store_maintain_wait. Workers evict for
+ * themselves when it falls behind, so nothing breaks (tests) when nobody calls it, but for
+ * store_delete_prefix(), which will have no room at last. */
 void store_maintain(struct store_thread *thread);
+/* Touch memory that will be used for the first time soon, as far as it consists of huge pages: the
+ * kernel clears such a page whole (0.1 to 0.4 ms; with a virtual machine's host that has to find
+ * it, 7 ms were measured), and a request would have to wait for that. By the thread that runs
+ * store_maintain(), while it is offline. */
+void store_touch_ahead(struct store *store);
 /* Sleep until memory runs low, store_maintain_wake() or `timeout_ms`. The thread must be
  * offline. */
 void store_maintain_wait(struct store *store, uint32_t timeout_ms);
@@ -149,12 +155,14 @@ uint64_t store_hash(const struct store *store, struct bytes key);
 /* First and second step of a batch: fetch the bucket's cache lines, then (when these have
  * arrived) the item's. Hints only; correct without. */
 void store_prefetch_bucket(const struct store *store, uint64_t hash);
-void store_prefetch_item(const struct store *store, uint64_t hash);
+/* Returns where it found it, for store_key.hint. */
+MUST_USE uint8_t store_prefetch_item(const struct store *store, uint64_t hash);
 
 struct store_key {
     struct bytes key; /* 1..STORE_KEY_BYTES_MAX bytes */
     uint64_t hash;    /* store_hash(key) */
     bool binary;      /* the key came base64-encoded: remembered when an item is created */
+    uint8_t hint;     /* what store_prefetch_item() said, or 0: where to look first */
 };
 
 /* ── reading ──────────────────────────────────────────────────────────────────────────────── */
@@ -185,6 +193,9 @@ struct store_view {
 enum {
     STORE_GET_CAS = 1,     /* fill cas_unique */
     STORE_GET_NO_BUMP = 2, /* neither a use nor a fetch */
+    /* Only what an answer with the value needs: of the view key, value, value_bytes, fragmented,
+     * client_flags, created and cas_unique are filled. */
+    STORE_GET_BRIEF = 4,
 };
 
 /* Find a key. Lock-free. Returns STORE_OK or one of the misses (then *ret_view is untouched). */
@@ -288,6 +299,13 @@ MUST_USE enum store_rc store_delete(struct store_thread *thread, const struct st
  * earlier flush that is still to come. */
 void store_flush(struct store_thread *thread, uint32_t when_s);
 
+enum { STORE_PREFIXES_MAX = 4096 }; /* deletions of different prefixes that may be pending */
+
+/* Hide everything stored before now under keys that begin with `prefix`, 1..STORE_KEY_BYTES_MAX
+ * bytes. O(1): lookups that begin when it has returned miss these items, and store_maintain() takes
+ * them out behind. Returns false, with nothing done, while too many are pending. */
+MUST_USE bool store_delete_prefix(struct store_thread *thread, struct bytes prefix);
+
 /* ── uploads: values that come in pieces ──────────────────────────────────────────────────── */
 
 /* Begin a value of `value_bytes` for `key`. Returns STORE_OK, STORE_TOO_LARGE or STORE_NO_MEMORY.
@@ -355,6 +373,9 @@ struct store_info {
     uint64_t reclaimed;          /* expired items whose memory came back */
     uint64_t expired_background; /* of these, by the housekeeping thread */
     uint64_t flushed;            /* items removed behind flush_all */
+    uint64_t prefix_deleted;     /* items removed behind deleted prefixes */
+    uint64_t prefix_sweeps;      /* walks over the store for that; since the start */
+    uint64_t prefixes_pending;   /* now, of STORE_PREFIXES_MAX */
     uint64_t segments_evicted, segments_compacted, segments_expired;
     uint64_t bytes_copied;  /* by eviction and compaction */
     uint64_t ghost_hits;    /* sets that went to the main queue */

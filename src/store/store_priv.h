@@ -63,8 +63,8 @@
  *      pieces of a thread that sleeps are taken back for it, while its word says STOLEN.
  *
  *  (5) Locks, outer to inner: maintenance > split > bucket (old, then new) > lines > threads; and
- *      group > queue. pool is a leaf. Nobody waits for memory with a lock held but maintenance, and
- *      who holds that allocates from the reserve without waiting.
+ *      group > queue. pool and barriers are leaves. Nobody waits for memory with a lock held but
+ *      maintenance, and who holds that allocates from the reserve without waiting.
  *
  *  (6) flush_all notes the highest segment number given out; items in segments up to it are misses.
  *      It then closes the open segments, and every thread drops its pieces before it allocates
@@ -74,12 +74,39 @@
  *      the flush. Whoever writes an old record again takes the room for the copy first and asks
  *      whether the record is flushed afterwards: a copy never outlives a flush.
  *
+ *
  *  (7) CAS unique = the record's birthplace (segment number, offset): unique for ever, as segment
  *      numbers are never reused. Once somebody has looked at it (cas-seen, set under the bucket
  *      lock), a copy carries it as a field. Ids of one key only grow, because meta I compares them:
  *      where a place would give a lower id than the old one, the record gets a field, too, with an
  *      id of a segment number that no segment has: a thread draws such a number for its own use,
  *      and counts. (The old id and 1 would not do: that is where another record may be born.)
+ *
+ *  (8) Deletion of a key prefix (barrier.c). A barrier is a prefix and a stamp, a number that only
+ *      grows. An item is hidden by a barrier if its key begins so and its own stamp is lower; most
+ *      items have none, which counts as 0. While a barrier is pending, what is written to a key
+ *      below its prefix gets the barrier's stamp as a field. So a deletion costs one entry in a
+ *      table: no segment is closed for it, and it does not matter which of them are open, who has
+ *      pieces of them, or where a copy comes to lie, for copies keep the stamp (or have none).
+ *      - Order. What happens to one key is ordered by its bucket's lock. A writer reads the
+ *        newest stamp of the key's barriers under it (mutation_lock), and only then looks whether
+ *        what it found is hidden: a barrier between the two hides the old item and the new one
+ *        alike, so the write came before it. What keeps (a part of) the old content keeps the
+ *        old stamp: a copy is hidden by exactly the barriers that hide the original. A client that
+ *        has heard DELETED makes its later requests in threads that see the barrier, as in (6).
+ *      - The sweep. The housekeeping thread walks the index by scan.c's cursor and takes out what
+ *        is hidden. It has the stamp up to which it sweeps from under the barriers' lock, so it
+ *        sees these barriers; whoever locks a bucket after it sees them as well (the lock's release
+ *        and acquire), and writes nothing there that they hide. A split hands that on, since it
+ *        holds the old bucket's lock while it fills the new one. So behind the cursor there is
+ *        nothing that they hide, and when it has come to the end, nothing anywhere.
+ *      - The end. As with a flush, a reader may have loaded a slot before it was cleared and be
+ *        about to ask: the barriers leave the table one grace period (2) after the walk. Readers
+ *        follow its chains without a lock: an entry is immutable but for its stamp, which is
+ *        raised when the same prefix is deleted again, it is linked by a release store, and used
+ *        again only one more grace period after it has been unlinked.
+ *      - A stamp may outlive its barrier in the record. It does no harm, for later barriers have
+ *        higher ones.
  *
  * WARM RESTART (file.c, snapshot.c, restore.c)
  *
@@ -101,6 +128,7 @@
  *   - Segment numbers, places and the hash seed stay, hence CAS uniques read the same. Cache time
  *     goes on from the stop plus the time asleep by the wall clock (not less than 0), hence no
  *     exptime has to be rewritten.
+ *   - Barriers that are pending are in FILE.meta, and pending again before the walk begins.
  *   All data segments count as resident from the start, as the file is allocated in advance (a full
  *   disk would be a SIGBUS later). The index gets the pages of free ones, which leave the file.
  *   So the limit is fixed: store_memory_set() refuses.
@@ -131,6 +159,7 @@ enum {
 #define SLOT_GHOST (UINT64_C(2) << 62)
 #define SLOT_KIND  (UINT64_C(3) << 62)
 #define STAMP_MASK UINT64_C(0xffffff)
+enum { GHOST_STAMPS = 64 };
 
 #define HEAD_LOCK       UINT64_C(1)
 #define HEAD_MOVING     UINT64_C(2) /* lowest bit of the version: odd while entries move */
@@ -229,6 +258,7 @@ enum counter {
     COUNT_EXPIRED_UNFETCHED,
     COUNT_RECLAIMED,
     COUNT_FLUSHED,
+    COUNT_PREFIX_DELETED,
     COUNT_SEGMENTS_EVICTED,
     COUNT_SEGMENTS_COMPACTED,
     COUNT_SEGMENTS_EXPIRED,
@@ -237,6 +267,19 @@ enum counter {
     COUNT_OUT_OF_MEMORY,
     COUNT_SCANNED,
     COUNT_ID_COUNT
+};
+
+/* Bits of store.hide_pending. */
+enum { HIDE_FLUSH = 1, HIDE_PREFIX = 2 };
+
+/* A segment that is being taken apart, a few records at a time; see evict.c. */
+struct drain {
+    struct store_thread *thread; /* who does it; valid during a step */
+    uint64_t loc;                /* next record */
+    uint64_t ended_bytes;        /* of items that went */
+    uint32_t seg;                /* SEG_NONE: none */
+    uint8_t policy;              /* enum policy in evict.c */
+    bool out_of_room;            /* a compaction could not copy: the rest stays */
 };
 
 enum crawl_state { CRAWL_IDLE, CRAWL_CLAIMED, CRAWL_RUNNING };
@@ -289,8 +332,10 @@ struct store {
     /* grows with the table: one line for itself */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t bucket_count;
 
-    /* flush_all; read on each lookup as one flag, see (6) */
-    _Alignas(CACHE_LINE_BYTES) _Atomic bool flush_pending;
+    /* is anything hidden? Read on each lookup as one word, see (6) and (8) */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t hide_pending; /* HIDE_... */
+    struct barriers *barriers;
+    /* flush_all */
     _Atomic uint64_t flush_seq;  /* items in segments up to this are hidden */
     _Atomic uint64_t flush_gen;  /* odd while a flush takes its bound; threads drop their pieces
                                    when it moves */
@@ -315,6 +360,11 @@ struct store {
     _Atomic uint32_t limbo_count;
     _Atomic uint32_t limbo_waiting; /* of these: not yet past their grace period (others: pinned) */
 
+    /* bytes of each range that have been touched, see store_touch_ahead(); its thread's own */
+    uint64_t touched_data, touched_buckets;
+    bool touch_off;              /* small pages, or a kernel that cannot */
+    _Atomic uint64_t touch_wake; /* wake that thread when so much of the data range is in use */
+
     _Alignas(CACHE_LINE_BYTES) struct spin queue_lock;
     struct seg_list queues[QUEUE_COUNT];
     _Atomic uint32_t queue_count[QUEUE_COUNT];
@@ -328,9 +378,9 @@ struct store {
     _Alignas(CACHE_LINE_BYTES) struct spin split_lock;
     _Atomic uint64_t bucket_room; /* buckets whose memory is claimed; written under split_lock */
     _Alignas(CACHE_LINE_BYTES) _Atomic int64_t items_rough; /* live items, a few late per thread */
-    _Atomic uint32_t ghost_stamp;
-    _Atomic uint32_t evicted_age_s;
-    _Atomic uint32_t now_s; /* of the last tick, for ages in store_info() */
+    /* Above all stamps that were given out. Read by each insert, so it moves once per GHOST_STAMPS
+     * evicted items and has a line of its own. */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t ghost_stamp;
 
     /* references and uploads */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t pinned_segments;
@@ -340,9 +390,13 @@ struct store {
 
     /* maintenance: one thread at a time */
     _Alignas(CACHE_LINE_BYTES) struct spin maint_lock;
-    uint32_t maint_now_s;   /* second of the last tick */
+    uint32_t maint_now_s; /* second of the last tick */
+    uint32_t ghost_next;  /* the next stamp, see ghost_stamp */
+    _Atomic uint32_t evicted_age_s;
+    _Atomic uint32_t now_s; /* of the last tick, for ages in store_info() */
     uint32_t expire_cursor; /* next segment to check, >= segments: done for this second */
     uint32_t compact_cursor;
+    struct drain drain; /* begun, not yet finished */
     uint64_t class_last[CLASS_HALF_OCTAVES], class_share[CLASS_HALF_OCTAVES];
     uint64_t all_last, all_share;
     uint64_t item_bytes_mean;
@@ -418,13 +472,18 @@ static inline uint32_t segments_touched(const struct store *store)
     return atomic_load_explicit(&store->fresh_next, memory_order_relaxed);
 }
 
-/* Is what lies in this segment hidden by a flush? Relaxed: see (6). */
+/* What is pending (HIDE_...): 0 almost always. Relaxed: see (6) and (8). */
+static inline uint32_t hide_pending(const struct store *store)
+{
+    return atomic_load_explicit(&store->hide_pending, memory_order_relaxed);
+}
+
+/* Is what lies in this segment hidden by a flush that is pending? */
 static inline bool loc_flushed(const struct store *store, uint64_t loc)
 {
-    if (LIKELY(!atomic_load_explicit(&store->flush_pending, memory_order_relaxed)))
-        return false;
-    return atomic_load_explicit(&loc_seg(store, loc)->seqno, memory_order_relaxed) <=
-           atomic_load_explicit(&store->flush_seq, memory_order_relaxed);
+    return (hide_pending(store) & HIDE_FLUSH) != 0 &&
+           atomic_load_explicit(&loc_seg(store, loc)->seqno, memory_order_relaxed) <=
+               atomic_load_explicit(&store->flush_seq, memory_order_relaxed);
 }
 
 static inline bool item_expired(const struct item *item, uint32_t now_s)
@@ -433,11 +492,14 @@ static inline bool item_expired(const struct item *item, uint32_t now_s)
     return UNLIKELY(exp_s != 0) && exp_s <= now_s;
 }
 
+/* While something is pending: is this item hidden, by a flush or a barrier? */
+COLD bool item_hidden(const struct store *store, const struct item *item, uint64_t loc);
+
 /* OK, EXPIRED or FLUSHED. */
 static inline enum store_rc item_alive(const struct store_thread *thread, const struct item *item,
                                        uint64_t loc)
 {
-    if (UNLIKELY(loc_flushed(thread->store, loc)))
+    if (UNLIKELY(hide_pending(thread->store) != 0) && item_hidden(thread->store, item, loc))
         return STORE_FLUSHED;
     return item_expired(item, thread->now_s) ? STORE_EXPIRED : STORE_OK;
 }
@@ -510,7 +572,7 @@ void index_locked_replace(struct locked *at, uint64_t loc);
  * index_prepare(). */
 MUST_USE bool index_locked_insert(struct store_thread *thread, struct locked *at, uint64_t hash,
                                   uint64_t loc);
-/* Empty the found slot, or leave a ghost in it. */
+/* Empty the found slot, or leave a ghost in it (maint_lock held, too). */
 void index_locked_clear(struct store *store, struct locked *at, uint64_t hash, bool ghost);
 /* Have overflow lines at hand; before locking. May pass a quiescent point. */
 void index_prepare(struct store_thread *thread);
@@ -560,7 +622,9 @@ bool pool_spare_take(struct store *store); /* use it */
 void pool_limbo_add(struct store *store, uint32_t seg, uint64_t epoch);
 bool pool_limbo_collect(struct store *store); /* LIMBO -> FREE; true when something came back */
 uint32_t pool_low_water(const struct store *store);
-void pool_shrink(struct store *store); /* give pages back until within the limit */
+uint32_t pool_help_water(const struct store *store); /* below it workers help, see reclaim_help() */
+/* Give the pages of a few free segments back while above the limit; returns whether more are. */
+bool pool_shrink(struct store *store);
 bool pool_over_limit(struct store *store);
 bool segment_get(struct store_thread *thread, uint32_t *ret_seg); /* may reclaim */
 
@@ -656,12 +720,50 @@ void item_use_set(const struct store *store, const struct place *place, uint16_t
 /* Unlink the locked, found item: evicted (STORE_OK), expired or flushed. */
 void item_end(struct store_thread *thread, struct locked *at, uint64_t hash, enum store_rc why,
               bool ghost);
-/* One step towards free memory; maint_lock held. Returns false when there is nothing to gain. */
+/* Take a segment apart, or finish one that was begun; maint_lock held. Returns false when there is
+ * nothing to gain. */
 bool reclaim(struct store_thread *thread);
+/* Is memory short, and the housekeeping thread late? Then do a part of its work, in proportion to
+ * the `bytes` that the thread is about to take, so that nobody has to wait for a whole segment. At
+ * most a few hundred microseconds. May pass quiescent points. */
+void reclaim_help(struct store_thread *thread, uint32_t bytes);
+/* Stop taking a segment apart: it goes back to its queue. No other thread is there. */
+void drain_put_back(struct store *store);
 void maint_tick(struct store_thread *thread);
+
+/* ── barrier.c ────────────────────────────────────────────────────────────────────────────── */
+
+MUST_USE int barriers_new(struct store *store); /* 0 or -ENOMEM */
+void barriers_free(struct store *store);
+/* The newest stamp of all barriers of the key, without a look at hide_pending; 0: none. */
+COLD uint64_t barriers_stamp(const struct store *store, struct bytes key);
+
+/* The stamp that a new record of this key has to have. Its bucket is locked, or it is a guess. */
+static inline uint64_t barriers_stamp_for(const struct store *store, struct bytes key)
+{
+    if (LIKELY((hide_pending(store) & HIDE_PREFIX) == 0))
+        return 0;
+    return barriers_stamp(store, key);
+}
+
+/* A barrier of that stamp as saved; stamps go on above `stamp`. False: there is no room. */
+MUST_USE bool barrier_restore(struct store *store, struct bytes prefix, uint64_t stamp);
+/* The highest stamp given out. */
+uint64_t barriers_stamp_last(struct store *store);
+void barriers_stamp_last_set(struct store *store, uint64_t stamp);
+/* Call `each` for every barrier that is pending. Nobody else uses the store. */
+typedef void barrier_each_fn(void *arg, struct bytes prefix, uint64_t stamp);
+void barriers_each(const struct store *store, barrier_each_fn *each, void *arg);
+void barriers_info(const struct store *store, struct store_info *info);
+/* A few hundred items more of the sweep behind deleted prefixes; maint_lock held. Returns whether
+ * to go on at once. */
+bool barriers_step(struct store_thread *thread);
 
 /* ── scan.c ───────────────────────────────────────────────────────────────────────────────── */
 
 /* A few hundred items more of the crawl that was asked for; maint_lock held. Returns whether there
  * is more to do. */
 bool crawl_step(struct store_thread *thread);
+/* Take what is dead out of the bucket at the cursor, and move on. Returns how many entries were
+ * looked at. */
+uint64_t scan_purge(struct store_thread *thread, struct store_scan *scan);

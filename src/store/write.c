@@ -63,18 +63,26 @@ static struct decision put_decide(const struct writer *w, const struct mutation 
     return (struct decision){stale ? STORE_OK : STORE_EXISTS, stale};
 }
 
-static struct item_spec put_spec(const struct writer *w, uint64_t cas, uint32_t exp_s)
+/* What one try of a put assumes, and learns under the lock. */
+struct layout {
+    uint64_t cas, stamp; /* 0: no such field */
+    uint32_t exp_s;
+};
+
+static struct item_spec put_spec(const struct writer *w, const struct layout *layout)
 {
     const struct store_put *put = w->put;
     const bool large = put->upload != NULL && upload_is_large(put->upload);
-    const unsigned extra =
-        (cas != 0 ? FMT_CAS : 0u) | (large ? FMT_LARGE : 0u) | (w->key->binary ? FMT_BINARY : 0u);
+    const unsigned extra = (layout->cas != 0 ? FMT_CAS : 0u) | (large ? FMT_LARGE : 0u) |
+                           (w->key->binary ? FMT_BINARY : 0u) |
+                           (layout->stamp != 0 ? FMT_STAMP : 0u);
     struct item_spec spec = {
         .key = w->key->key,
-        .cas = cas,
+        .cas = layout->cas,
+        .stamp = layout->stamp,
         .client_flags = put->client_flags,
-        .exp_s = exp_s,
-        .fmt = item_fmt(exp_s, put->client_flags, extra),
+        .exp_s = layout->exp_s,
+        .fmt = item_fmt(layout->exp_s, put->client_flags, extra),
     };
     spec.value_bytes = large                 ? upload_table_bytes(put->upload)
                        : put->upload != NULL ? upload_value(put->upload).len
@@ -111,30 +119,30 @@ static ALWAYS_INLINE void put_inherit(const struct writer *w, const struct mutat
     item_use_set(w->thread->store, &m->place, use, w->thread->now_s);
 }
 
-/* One try with a given layout. Returns ROOM_AGAIN when `cas` or `exp_s` had to be changed. */
-static enum room put_try(const struct writer *w, struct mutation *m, uint64_t *cas, uint32_t *exp_s,
-                         enum store_rc *ret_rc)
+/* One try with a record of that spec. Returns ROOM_AGAIN when the layout had to be changed. */
+static enum room put_try(const struct writer *w, struct mutation *m, const struct item_spec *spec,
+                         struct layout *layout, enum store_rc *ret_rc)
 {
-    const struct item_spec spec = put_spec(w, *cas, *exp_s);
     const enum store_rc found = mutation_lock(m);
     const struct decision decision = put_decide(w, m, found);
     *ret_rc = decision.rc;
     if (decision.rc != STORE_OK)
         return ROOM_NONE;
     const bool alive = found == STORE_OK;
-    const bool raised = mutation_id_raise(m, w->put->explicit_cas != 0, cas);
-    const uint32_t exp_needed = decision.stale ? item_exp_s(m->at.item) : *exp_s;
-    if (raised || exp_needed != *exp_s) {
-        *exp_s = exp_needed;
+    const bool raised = mutation_id_raise(m, w->put->explicit_cas != 0, &layout->cas);
+    const uint32_t exp_needed = decision.stale ? item_exp_s(m->at.item) : layout->exp_s;
+    if (raised || exp_needed != layout->exp_s || UNLIKELY(m->stamp > layout->stamp)) {
+        layout->exp_s = exp_needed;
+        layout->stamp = m->stamp > layout->stamp ? m->stamp : layout->stamp;
         return ROOM_AGAIN;
     }
     put_inherit(w, m, alive, decision.stale);
-    if (!mutation_link(m, spec.exp_s)) { /* no slot and no line: fetch lines and try again */
+    if (!mutation_link(m, spec->exp_s)) { /* no slot and no line: fetch lines and try again */
         *ret_rc = STORE_NO_MEMORY;
         return ROOM_AGAIN;
     }
-    if (spec.fmt & FMT_LARGE)
-        upload_commit(w->thread, w->put->upload, spec.exp_s);
+    if (spec->fmt & FMT_LARGE)
+        upload_commit(w->thread, w->put->upload, spec->exp_s);
     return ROOM_READY;
 }
 
@@ -151,18 +159,21 @@ enum store_rc put_value(const struct writer *w, struct store_put_result *result)
 {
     struct store_thread *thread = w->thread;
     struct mutation m = {.thread = thread, .key = w->key};
-    uint64_t cas = thread->store->no_cas ? 0 : w->put->explicit_cas;
-    uint32_t exp_s = w->put->exp_s;
+    struct layout layout = {
+        .cas = thread->store->no_cas ? 0 : w->put->explicit_cas,
+        .stamp = barriers_stamp_for(thread->store, w->key->key),
+        .exp_s = w->put->exp_s,
+    };
     enum store_rc rc = STORE_OK;
     enum room room;
     unsigned tries = 0;
     do {
-        const struct item_spec spec = put_spec(w, cas, exp_s);
+        const struct item_spec spec = put_spec(w, &layout);
         const uint64_t bytes = item_bytes_for(spec.fmt, spec.key.len, spec.value_bytes);
         const struct log_class where = {.queue = w->put->upload != NULL
                                                      ? upload_queue(w->put->upload)
                                                      : queue_for(thread, w->key),
-                                        .class = class_of(thread, exp_s)};
+                                        .class = class_of(thread, layout.exp_s)};
         mutation_end(&m);
         index_prepare(thread);
         if (!record_fits(thread->store, &spec) ||
@@ -170,7 +181,7 @@ enum store_rc put_value(const struct writer *w, struct store_put_result *result)
             return STORE_NO_MEMORY;
         m.has_place = true;
         put_write(w, &spec, &m.place); /* outside the lock, so that the lock is short */
-        room = put_try(w, &m, &cas, &exp_s, &rc);
+        room = put_try(w, &m, &spec, &layout, &rc);
         const bool fresh = room == ROOM_READY && m.at.item == NULL;
         if (room == ROOM_READY && result != NULL)
             put_show(w, &m, result);
@@ -385,7 +396,7 @@ static enum room delete_rewrite(struct mutation *m, const struct store_delete *h
     if (how->clear_value) {
         spec.value_bytes = 0;
         spec.client_flags = 0;
-        spec.fmt &= FMT_BINARY;
+        spec.fmt &= FMT_BINARY | FMT_STAMP;
     }
     spec.fmt = (uint8_t)((spec.fmt & ~(FMT_EXP | FMT_CAS)) | (spec.exp_s != 0 ? FMT_EXP : 0) |
                          (*cas != 0 ? FMT_CAS : 0));
@@ -461,7 +472,7 @@ void store_flush(struct store_thread *thread, uint32_t when_s)
     atomic_fetch_add_explicit(&store->flush_gen, 1, memory_order_seq_cst);
     const uint64_t bound = atomic_load_explicit(&store->seq_counter, memory_order_seq_cst);
     atomic_store_explicit(&store->flush_seq, bound, memory_order_relaxed);
-    atomic_store_explicit(&store->flush_pending, true, memory_order_relaxed);
+    atomic_fetch_or_explicit(&store->hide_pending, HIDE_FLUSH, memory_order_relaxed);
     atomic_fetch_add_explicit(&store->flush_gen, 1, memory_order_seq_cst);
     spin_unlock(&store->flush_lock);
     log_seal_all(store, false);

@@ -7,6 +7,8 @@
 #include "cli/binary.h"
 #include "cli/facts.h"
 #include "cli/json.h"
+#include "cli/rows.h"
+#include "cli/top.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -40,8 +42,39 @@ static void check_text(const struct cli_reply *reply)
     (void)cli_utf8_valid(reply->value);
 }
 
+/* What `stats` and `top` make of such rows. */
+static void rows_show(struct cli_top_look *look)
+{
+    static struct cli_top_server server;
+    static FILE *nowhere;
+    if (nowhere == NULL)
+        nowhere = fopen("/dev/null", "w");
+    cli_rows_done(&look->stats);
+    look->latency = look->hot = look->stats;
+    look->at_ns = 1000000000;
+    memset(&server, 0, sizeof(server));
+    for (int i = 0; i < 3; i++) {
+        cli_top_take(&server, look);
+        look->at_ns += 1000000000;
+    }
+    const struct cli_top_screen screen = {.columns = 70, .utf8 = true, .colors = true};
+    cli_top_draw(nowhere, &server, 1, &screen);
+    cli_top_json(nowhere, &server);
+    static const char *const prefixes[] = {"", "hot_key:"};
+    for (size_t i = 0; i < 2; i++) {
+        struct cli_grid grid;
+        if (!cli_grid_of(&look->stats, prefixes[i], &grid))
+            abort();
+        cli_grid_print(nowhere, &grid, "id", false);
+        cli_grid_json(nowhere, &grid, "id");
+        cli_grid_fini(&grid);
+    }
+    cli_rows_fini(&look->stats);
+}
+
 static void texts(struct bytes in)
 {
+    struct cli_top_look look = {0};
     struct cli_facts facts = {.tcp_open = true};
     struct cli_findings findings;
     for (;;) {
@@ -60,10 +93,13 @@ static void texts(struct bytes in)
         check_text(&reply);
         if (reply.kind == CLI_REPLY_VERSION)
             cli_text_format(facts.version, sizeof(facts.version), reply.text);
+        if (reply.kind == CLI_REPLY_STAT || reply.kind == CLI_REPLY_CONFIG)
+            assert(cli_rows_add(&look.stats, reply.key, reply.text));
         if (reply.kind == CLI_REPLY_STAT)
             cli_facts_stat(&facts, reply.key, reply.text);
         in = bytes_skip(in, used);
     }
+    rows_show(&look);
     cli_judge(&facts, &findings);
     assert(findings.count > 0 && findings.count < CLI_FINDINGS_MAX);
 }

@@ -3,9 +3,11 @@
  *
  * The checksums are made right, or nothing behind them would ever be reached. Input:
  *   byte 0          1: the head's numbers come from the input; 2: no filler at the end of the last
- *                   segment; 4: flip a bit of FILE.meta afterwards; 8: two threads
+ *                   segment; 4: flip a bit of FILE.meta afterwards; 8: two threads; 16: there are
+ *                   deleted prefixes
  *   byte 1          how many segments (modulo)
  *   head            if wanted: 8 words
+ *   prefixes        if wanted: the highest stamp, bytes of the list, the list
  *   per segment     number, queue, class, seqno, born, exptime, length (two bytes); its bytes
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <fcntl.h>
@@ -17,7 +19,13 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { SEGMENT_BYTES = 64 << 10, SEGMENTS = 16, FLAG_HEAD = 1, FLAG_OPEN = 2, FLAG_FLIP = 4 };
-enum { FLAG_THREADS = 8, NOW_S = 5000, META_BYTES_MAX = 4096, ITEMS_AFTER = 60 };
+enum {
+    FLAG_THREADS = 8,
+    FLAG_PREFIXES = 16,
+    NOW_S = 5000,
+    META_BYTES_MAX = 4096,
+    ITEMS_AFTER = 60
+};
 
 static const char settings[] = "-m 1048576\n-I 65536\n-C off\n-f 1.25\n";
 
@@ -79,6 +87,12 @@ static void files_write(const struct depot *depot, struct bytes in)
     };
     if (flags & FLAG_HEAD)
         head_take(&snapshot, &in);
+    if (flags & FLAG_PREFIXES) {
+        snapshot.prefix_stamp = take(&in, 1);
+        const size_t len = (size_t)take(&in, 1);
+        snapshot.prefixes = bytes_of(in.ptr, len < in.len ? len : in.len);
+        in = bytes_skip(in, snapshot.prefixes.len);
+    }
     snapshot_write(meta, &snapshot);
     const int fd = open(depot->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0 || ftruncate(fd, SEGMENTS * SEGMENT_BYTES) != 0)
@@ -131,6 +145,8 @@ static void use(struct depot *depot)
         kit_tick(kit);
         if (i % 16 == 0)
             store_maintain(kit->thread);
+        if (i % 20 == 0)
+            (void)!store_delete_prefix(kit->thread, bytes_str(i % 40 ? "k" : "k3"));
     }
 }
 

@@ -21,9 +21,9 @@ import binary
 import harness
 from test_tls import TlsConn, certs, client, tls_args  # noqa: F401 pylint: disable=unused-import
 
-READ, WRITE, ADMIN = 1, 2, 4
-CLASSES = {"READ": READ, "WRITE": WRITE, "ADMIN": ADMIN, "LOGIN": 0}
-NAMES = {READ: "read", WRITE: "write", ADMIN: "admin"}
+READ, WRITE, ADMIN, FLUSH = 1, 2, 4, 8
+CLASSES = {"READ": READ, "WRITE": WRITE, "ADMIN": ADMIN, "FLUSH": FLUSH, "LOGIN": 0}
+NAMES = {READ: "read", WRITE: "write", ADMIN: "admin", FLUSH: "flush_prefix"}
 DENIED = b"CLIENT_ERROR access denied"
 DENIED_STATUS = 0x24
 PROTECTED = b"SERVER_ERROR protected mode: "
@@ -91,6 +91,11 @@ def classes_text(classes):
     return ",".join(name for bit, name in NAMES.items() if classes & bit)
 
 
+def granted(classes):
+    """Who may flush everything may flush a part of it."""
+    return classes | (FLUSH if classes & ADMIN else 0)
+
+
 def source_of(classes):
     return f"127.0.1.{classes + 1}"
 
@@ -99,7 +104,7 @@ def source_of(classes):
 def by_class(tmp_path_factory):
     """A server on which 127.0.1.N may use the classes N - 1."""
     rules = "".join(f"allow {source_of(classes)} {classes_text(classes)}\n"
-                    for classes in range(1, 8))
+                    for classes in range(1, 16))
     # Whom nothing is left does not get in at all; a user with no class is the users' matter.
     with Listed(tmp_path_factory.mktemp("access"), rules + "allow 127.0.0.1") as listed:
         yield listed
@@ -128,11 +133,12 @@ def table(name, row):
 SHAPES = {
     "KEYS": "{} here", "TOUCH_KEYS": "{} 0 here", "STORE": "{} k 0 0 1\r\nx",
     "CAS": "{} k 0 0 1 1\r\nx", "KEY": "{} k", "NUMBER": "{} k 1", "EXPTIME": "{} k 0",
-    "META": "{} k v", "META_VALUE": "{} k 1\r\nx", "LINE": "{}", "ARGS": "{}",
+    "META": "{} k k", "META_VALUE": "{} k 1\r\nx", "LINE": "{}", "ARGS": "{}", "PREFIX": "{} k",
 }
 NEEDS_NOTHING = {"version", "quit", "mn"}
 COMMANDS = [(SHAPES[shape].format(word), 0 if word in NEEDS_NOTHING else CLASSES[class_])
-            for _, word, shape, _, class_, _ in table("commands.def", "COMMAND") if word != "stats"]
+            for _, word, shape, _, class_, _ in table("commands.def", "COMMAND")
+            if word not in ("stats", "drain")]
 COMMANDS += [
     ("stats", READ), ("stats settings", ADMIN), ("stats conns", ADMIN), ("stats reset", ADMIN),
     ("stats access", ADMIN), ("stats nonsense", ADMIN), ("stats  items", ADMIN),
@@ -143,14 +149,15 @@ COMMANDS += [
     ("md k q", WRITE), ("ma k q", WRITE), ("mg k q", READ), ("watch", ADMIN),
     ("lru_crawler metadump all", ADMIN), ("lru_crawler mgdump hash", ADMIN),
     ("cache_memlimit 64 noreply", ADMIN), ("slabs reassign 1 2", ADMIN), ("nonsense", 0),
+    ("drain stop", ADMIN),  # not drain: others use this server, too
 ]
 
 
 @pytest.mark.parametrize("text,needed", COMMANDS, ids=[row[0][:30] for row in COMMANDS])
 def test_text(by_class, text, needed):
-    for classes in range(1, 8):
+    for classes in range(1, 16):
         with by_class.come(source_of(classes)) as conn:
-            if needed & ~classes:
+            if needed & ~granted(classes):
                 conn.send(text.encode() + b"\r\nmn\r\n")
                 if "noreply" not in text:
                     conn.expect(DENIED + b"\r\n")
@@ -177,11 +184,11 @@ OPCODES += [(f"stat {key}", 0x10, binary.request("stat", key.encode()), ADMIN)
 @pytest.mark.parametrize("code,packet,needed", [row[1:] for row in OPCODES],
                          ids=[row[0] for row in OPCODES])
 def test_binary(by_class, code, packet, needed):
-    for classes in range(1, 8):
+    for classes in range(1, 16):
         with binary.Binary(by_class.come(source_of(classes))) as conn:
             conn.send(packet, binary.request("noop", opaque=7))
             answer = conn.answer()
-            if needed & ~classes:
+            if needed & ~granted(classes):
                 assert (answer.opcode, answer.status) == (code, DENIED_STATUS)
                 assert conn.answer().opaque == 7
             else:
@@ -437,7 +444,8 @@ def run(*args):
     ("allow 10.0.0.0/8\nalow all\n", ", line 2, column 1: 'alow' is neither 'allow' nor 'deny'"),
     ("allow all on 1\n", ", line 1, column 14: nothing listens on this port"),
     ("deny all on [::1]:1\n", ", line 1, column 13: nothing listens on this address and port"),
-    ("allow all raed", ", line 1, column 11: 'raed' is no class; there are read, write, admin"),
+    ("allow all raed", ", line 1, column 11: 'raed' is no class; "
+     "there are read, write, flush_prefix, admin"),
 ])
 def test_bad_files_end_the_start(tmp_path, rules, words):
     os.chmod(tmp_path, 0o755)

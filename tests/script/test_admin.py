@@ -452,8 +452,8 @@ def test_stats_json():
         conn.ask(b"\r\n", b"CLIENT_ERROR bad command line format\r\n")
         found = get_json(server, "/stats.json")
         assert list(found) == ["server", "general", "settings", "security", "latency", "limits",
-                               "access", "udp", "conns", "hotkeys", "clients", "reachable",
-                               "recent"]
+                               "access", "udp", "prefixes", "conns", "hotkeys", "clients",
+                               "reachable", "recent"]
         for group in ("settings", "security"):
             rows = conn.stats(group.encode())
             assert {name: str(value) for name, value in found[group].items()} == rows
@@ -512,6 +512,18 @@ def test_history():
         until(lambda: samples(last))
         assert all(row[0] > last for row in samples(last))
         until(lambda: len(get_json(server, "/history.json?step=10")["samples"]) >= 1, wait_s=20)
+
+
+def test_draining():
+    with start() as server, server.connect() as conn:
+        assert ask(server, "/readyz")[0] == 200
+        conn.ask(b"drain\r\n", b"OK\r\n")
+        until(lambda: ask(server, "/readyz")[::2] == (503, "draining\n"))
+        assert ask(server, "/livez")[0] == 200
+        assert rows_of(ask(server, "/metrics")[2])["matte_draining"] == 1
+        assert get_json(server, "/stats.json")["server"]["draining"] is True
+        conn.ask(b"drain stop\r\n", b"OK\r\n")
+        until(lambda: ask(server, "/readyz")[0] == 200)
 
 
 def test_while_confined(token_file):

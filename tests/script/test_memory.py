@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Memory: eviction, -M, -I, tiny and large -m, cache_memlimit while running."""
 
+import contextlib
 import hashlib
 import os
+import resource
 import time
 
 import pytest
@@ -196,12 +198,56 @@ def test_memory_limit_refusals(conn):
     conn.ask(b"cache_memlimit 64 noreply\r\nmn\r\n", b"MN\r\n")
 
 
-def test_memory_is_bounded_by_the_limit(reference):
-    """Everything but code and buffers comes out of -m."""
+# docs/memory.md promises these.
+PROCESS_BYTES, WORKER_BYTES, IDLE_CONNECTION_BYTES = 8 << 20, 2 << 20, 128
+
+
+def skip_where_memory_is_not_ours(reference):
     if harness.is_sanitized(harness.BINARY):
         pytest.skip("a sanitizer takes memory of its own")
-    with harness.Server("-m", "32", "-t", "2") as server, server.connect() as conn:
+    if reference:
+        pytest.skip("the figures are those of docs/memory.md")
+
+
+@pytest.mark.parametrize("megabytes,workers", [(16, 1), (32, 2), (64, 4), (600, 2)])
+def test_memory_is_bounded_by_the_limit(megabytes, workers, reference):
+    """Everything but code and buffers comes out of -m, whatever is stored."""
+    skip_where_memory_is_not_ours(reference)
+    allowed = (megabytes << 20) + PROCESS_BYTES + workers * WORKER_BYTES
+    with harness.Server("-m", megabytes, "-t", workers) as server, server.connect() as conn:
+        fill(conn, 0, (megabytes << 20) * 3 // 2 // 8000, 8000)
+        assert server.rss_bytes() <= allowed
+        fill(conn, 0, 100_000, 100)
+        assert server.rss_bytes() <= allowed
+        fill(conn, 0, (megabytes << 20) // 4 // 100_000, 100_000)
+        assert server.rss_bytes() <= allowed
+
+
+def test_idle_connections_cost_little(reference):
+    skip_where_memory_is_not_ours(reference)
+    count = 3000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < count + 100:
+        pytest.skip("too few open files are allowed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 100), hard))
+    with harness.Server("-c", count + 100, "-t", 1) as server, contextlib.ExitStack() as stack:
+        stack.enter_context(server.connect()).ask(b"get a\r\n", b"END\r\n")
+        before = server.rss_bytes()
+        for _ in range(count):
+            stack.enter_context(server.connect()).ask(b"get a\r\n", b"END\r\n")
+        each = (server.rss_bytes() - before) / count
+        assert each <= IDLE_CONNECTION_BYTES, f"{each:.0f} bytes per connection"
+
+
+def test_overhead_of_small_items(reference):
+    """32 bytes at most above key and value, in a full cache, index included."""
+    skip_where_memory_is_not_ours(reference)
+    with harness.Server("-m", 32, "-t", 1) as server, server.connect() as conn:
         empty = server.rss_bytes()
-        fill(conn, 0, 20000, 8000)
-        fill(conn, 0, 60000, 100)
-        assert server.rss_bytes() - empty < (32 << 20) + (8 << 20)
+        count, size = 500_000, 64
+        fill(conn, 100_000, 100_000 + count, size)
+        stats = conn.stats()
+        assert int(stats["evictions"]) > 0
+        items, key_bytes = int(stats["curr_items"]), len(b"m100000")
+        overhead = (server.rss_bytes() - empty) / items - key_bytes - size
+        assert overhead <= 32, f"{overhead:.1f} bytes per item"

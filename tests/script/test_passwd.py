@@ -102,7 +102,7 @@ def test_symbolic_link_to_nowhere(users):
     (("u:v",), b"a user's name", 64),
     (("",), b"a user's name", 64),
     (("u" * 256,), b"a user's name", 64),
-    (("u", "--rights=reed"), b"read, write and admin", 64),
+    (("u", "--rights=reed"), b"read, write, flush_prefix and admin", 64),
     (("u", "--rights=admin", "--prefix=a"), b"exclude", 64),
     (("u", "--prefix=%zz"), b"hexadecimal", 64),
     (("u", "--prefix=" + "x" * 251), b"longer than 250", 64),

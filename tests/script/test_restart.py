@@ -89,6 +89,23 @@ def count_hits(conn, count=2000):
     assert large in (None, b"0123456789" * 50000)
     return hits + (large is not None)
 
+def test_deleted_prefix(depot):
+    """What was deleted just before the stop does not come back, what was stored then does."""
+    def first(conn):
+        for i in range(500):
+            conn.send(b"set g%d:%d 0 0 1 noreply\r\n1\r\n" % (i % 2, i))
+        conn.ask(b"delete_prefix g1:\r\n", b"DELETED\r\n")
+        conn.set(b"g1:7", b"2")
+
+    def then(conn):
+        assert conn.get(b"g1:7") == b"2" and conn.get(b"g0:8") == b"1"
+        assert all(conn.get(b"g1:%d" % i) is None for i in range(1, 500, 2) if i != 7)
+    depot.life(do=first)
+    for _ in range(2):
+        depot.life(do=then)
+        assert "251 items restored" in depot.said, depot.said
+
+
 
 # ── what stays ─────────────────────────────────────────────────────────────────────────────────
 

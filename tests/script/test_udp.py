@@ -160,12 +160,16 @@ def test_writes(writer):
         assert udp.ask(b"mg w v t T30\r\n").startswith(b"VA 1 ")
         assert udp.ask(b"delete w\r\n") == b"DELETED\r\n"
         assert udp.ask(b"md w\r\n") == b"NF\r\n"
+        assert udp.ask(b"set w:1 0 0 1\r\n1\r\n") == b"STORED\r\n"
+        assert udp.ask(b"delete_prefix w:\r\n") == b"DELETED\r\n"
+        assert udp.ask(b"get w:1\r\n") == b"END\r\n"
+        assert udp.ask(b"mdp w: k\r\n") == b"HD kw:\r\n"
 
 
 @pytest.mark.parametrize("command", [
     b"set k 0 0 1\r\nx\r\n", b"ms k 1\r\nx\r\n", b"touch k 1\r\n", b"delete k\r\n", b"md k\r\n",
     b"ma k\r\n", b"incr k 1\r\n", b"decr k 1\r\n", b"gat 10 k\r\n", b"gats 10 k\r\n",
-    b"mg k T30\r\n", b"mg k v N30\r\n", b"mg k N30 E5\r\n",
+    b"delete_prefix k\r\n", b"mdp k\r\n", b"mg k T30\r\n", b"mg k v N30\r\n", b"mg k N30 E5\r\n",
 ])
 def test_writes_are_off(server, udp, command):
     with counts(server, refused=1, served=0):

@@ -77,6 +77,7 @@ def forms(word, shape, key, value=b"v"):
         "STORE": [b"%s %s 0 0 %s%s" % (word, key, size, block)],
         "CAS": [b"%s %s 0 0 %s 1%s" % (word, key, size, block)],
         "KEY": [b"%s %s\r\n" % (word, key)],
+        "PREFIX": [b"%s %s\r\n" % (word, key)],
         "NUMBER": [b"%s %s 1\r\n" % (word, key)],
         "EXPTIME": [b"%s %s 0\r\n" % (word, key)],
         "META": [b"%s %s\r\n" % (word, key), b"%s %s b\r\n" % (word, coded)],
@@ -93,7 +94,8 @@ def rows():
     found = re.findall(r'^COMMAND\(\w+,\s*"(\w+)",\s*(\w+),\s*\d+,\s*(\w+)', table, re.M)
     assert len(found) > 30
     return [(word.encode(), shape, kind) for word, shape, kind in found
-            if word not in ("misbehave", "debugtime", "debugitem", "quit", "shutdown", "watch")]
+            if word not in ("misbehave", "debugtime", "debugitem", "quit", "shutdown", "watch",
+                            "drain")]
 
 
 def opcodes():
@@ -111,7 +113,8 @@ def packet(code, extras, key, value, **more):
     return request(code, key, value, bytes(size), **more)
 
 
-KEYED = {"KEYS", "TOUCH_KEYS", "STORE", "CAS", "KEY", "NUMBER", "EXPTIME", "META", "META_VALUE"}
+KEYED = {"KEYS", "TOUCH_KEYS", "STORE", "CAS", "KEY", "PREFIX", "NUMBER", "EXPTIME", "META",
+         "META_VALUE"}
 
 
 def barrier(conn):
@@ -136,10 +139,11 @@ def test_text_commands(server, word, shape, kind):
                 for form in forms(word, shape, b"other", b"9" * size):
                     assert barrier_of(tenant, form) == DENIED, form
                     quiet = form.replace(b"\r\n", b" noreply\r\n", 1)
-                    if shape in ("STORE", "CAS", "KEY", "NUMBER", "EXPTIME"):
+                    if shape in ("STORE", "CAS", "KEY", "PREFIX", "NUMBER", "EXPTIME"):
                         assert barrier_of(tenant, quiet) == b"", quiet
             for form in forms(word, shape, b"app1:x", b"9"):
-                assert b"denied" not in barrier_of(tenant, form), form
+                denied = b"denied" in barrier_of(tenant, form)
+                assert denied == (kind == "FLUSH"), form  # he was not given it
         elif kind == "ADMIN" and word != b"stats":
             for form in forms(word, shape, b"app1:x"):
                 assert barrier_of(tenant, form) in (DENIED, b"ERROR\r\n"), form
@@ -504,13 +508,47 @@ def test_names_look_alike(server):
     assert len(set(seen.values())) == 4
 
 
+# ── groups of keys ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_flush_prefix(users):
+    """Who was given it may delete prefixes below his own, and nobody else's."""
+    with users.open("ab") as file:
+        file.write(scram.line(b"cleaner", b"c", b"read,write,flush_prefix prefix=app1: prefix=s"))
+        file.write(scram.line(b"flusher", b"f", b"flush_prefix"))
+    keys = (b"app1:a", b"app1:b:c", b"app2:a", b"s", b"t")
+    with harness.Server("-t", "1", "-Y", users, *UNLIMITED) as server, \
+            text(server, b"cleaner") as cleaner, text(server, b"admin") as admin, \
+            text(server, b"writer") as writer, text(server, b"flusher") as flusher:
+        for key in keys:
+            admin.set(key, b"1")
+        for prefix in (b"a", b"app1", b"app2:", b"app10", b"t"):
+            cleaner.ask(b"delete_prefix %s\r\n" % prefix, DENIED)
+            cleaner.ask(b"mdp %s\r\n" % prefix, DENIED)
+            cleaner.ask(b"mdp %s b\r\n" % base64.b64encode(prefix), DENIED)
+            writer.ask(b"delete_prefix %s\r\n" % prefix, DENIED)
+        assert all(admin.get(key) == b"1" for key in keys)
+        cleaner.ask(b"delete_prefix app1:b\r\n", b"DELETED\r\n")
+        assert [admin.get(key) for key in keys] == [b"1", None, b"1", b"1", b"1"]
+        cleaner.ask(b"mdp %s b\r\n" % base64.b64encode(b"app1:"), b"HD\r\n")
+        cleaner.ask(b"mdp s q\r\nmn\r\n", b"MN\r\n")
+        assert [admin.get(key) for key in keys] == [None, None, b"1", None, b"1"]
+        flusher.ask(b"get t\r\n", DENIED)
+        flusher.ask(b"flush_all\r\n", DENIED)
+        flusher.ask(b"delete_prefix t\r\n", b"DELETED\r\n")
+        admin.ask(b"delete_prefix a\r\n", b"DELETED\r\n")
+        assert all(admin.get(key) is None for key in keys)
+        assert admin.stats(b"security")["prefix_deleted"] == "5"
+        assert admin.stats(b"prefixes")["cmd_delete_prefix"] == "5"
+
+
 # ── the file ────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("text_, line, why", [
     (b"a:b\nc:$scram-sha-256$4096:x\n", 2, "cut or malformed"),
     (scram.line(b"a", b"b").replace(b"$4096:", b"$1:"), 1, "iterations"),
-    (scram.line(b"a", b"b", b"raed"), 1, "read, write and admin"),
+    (scram.line(b"a", b"b", b"raed"), 1, "read, write, flush_prefix and admin"),
     (scram.line(b"a", b"b", b"admin prefix=x"), 1, "exclude"),
     (scram.line(b"a", b"b", b"prefix=%"), 1, "hexadecimal"),
     (b"a:x\nb:y\n" + scram.line(b"a", b"b"), 3, "another line"),

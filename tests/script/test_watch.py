@@ -179,6 +179,18 @@ def test_flushed(fresh):
         assert re.fullmatch(get("f", "(flushed|not_found)"), watcher.event())
 
 
+def test_prefix_deleted(fresh):
+    with Watcher(fresh, b"deletions") as watcher, fresh.connect() as conn:
+        conn.set(b"a:1", b"x")
+        conn.ask(b"delete_prefix a:\r\n", b"DELETED\r\n")
+        conn.ask(b"mdp AP8g b q\r\nmn\r\n", b"MN\r\n")
+        conn.ask(b"delete_prefix a: b\r\n", b"CLIENT_ERROR bad command line format\r\n")
+        want = r"type=prefix_deleted prefix={} cmd={} cfd=\d+"
+        assert re.fullmatch(want.format("a%3A", "delete_prefix"), watcher.event())
+        assert re.fullmatch(want.format("%00%FF%20", "mdp"), watcher.event())
+        assert watcher.silent()
+
+
 def test_streams_are_separate(served):
     with Watcher(served) as fetchers, Watcher(served, b"mutations") as mutations, \
             Watcher(served, b"deletions rawcmds proxyreqs proxyevents proxyuser") as deletions, \

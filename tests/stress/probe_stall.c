@@ -83,6 +83,7 @@ static void *maintainer_main(void *arg)
     while (!atomic_load(&probe->stop)) {
         store_maintain(kit.thread);
         store_thread_offline(kit.thread);
+        store_touch_ahead(probe->kit.store);
         store_maintain_wait(kit.store, 100);
         store_thread_online(kit.thread, KIT_START_S);
     }

@@ -7,6 +7,7 @@
  * Usage: stress_ledger [SEED]; environment: MATTE_SEED, MATTE_LEDGER_STEPS (2000).
  * SPDX-License-Identifier: BSD-3-Clause */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "gate/ledger.h"
@@ -48,6 +49,19 @@ static void *taker_main(void *arg)
     return NULL;
 }
 
+/* A reload takes the limits anew, which are the same ones. */
+static void *setter_main(void *arg)
+{
+    struct race *race = arg;
+    while (!atomic_load(&race->stop)) {
+        gate_ledger_rate_set(race->ledger, GATE_LEDGER_ADDRESS, (struct gate_rate){RATE, BURST});
+        gate_ledger_rate_set(race->ledger, GATE_LEDGER_PREFIX,
+                             (struct gate_rate){10 * RATE, 10 * BURST});
+        sched_yield();
+    }
+    return NULL;
+}
+
 /* Let the threads ask for a while at each millisecond. */
 static void clock_advance(struct race *race, uint64_t steps)
 {
@@ -67,7 +81,7 @@ int main(int argc, char **argv)
 {
     static struct race race;
     static struct taker takers[THREADS];
-    pthread_t threads[THREADS];
+    pthread_t threads[THREADS], setter;
     const uint64_t seed = kit_seed_init(argc, argv);
     const uint64_t steps = kit_env_u64("MATTE_LEDGER_STEPS", 2000);
     const struct gate_ledger_scope_config config[GATE_LEDGER_SCOPES] = {
@@ -75,6 +89,7 @@ int main(int argc, char **argv)
         [GATE_LEDGER_PREFIX] = {.rate = {10 * RATE, 10 * BURST}, .v4_bits = 24, .v6_bits = 56},
     };
     KIT_CHECK(gate_ledger_new(config, &race.ledger) == 0, "ledger");
+    KIT_CHECK(pthread_create(&setter, NULL, setter_main, &race) == 0, "thread");
     for (uint8_t i = 0; i < SOURCES; i++)
         race.source[i] = ip_of_v4((const uint8_t[4]){192, 0, 2, i});
     for (unsigned i = 0; i < THREADS; i++) {
@@ -85,6 +100,7 @@ int main(int argc, char **argv)
     atomic_store(&race.stop, true);
     for (unsigned i = 0; i < THREADS; i++)
         (void)pthread_join(threads[i], NULL);
+    (void)pthread_join(setter, NULL);
     const uint64_t allowed = BURST + (steps - 1) * RATE / 1000;
     for (unsigned i = 0; i < SOURCES; i++) {
         printf("source %u: %llu taken, %llu allowed\n", i, (unsigned long long)race.taken[i],

@@ -243,7 +243,7 @@ static void op_multiget(struct worker *w)
         store_prefetch_bucket(w->kit.store, keys[i].hash);
     }
     for (size_t i = 0; i < COUNT; i++)
-        store_prefetch_item(w->kit.store, keys[i].hash);
+        keys[i].hint = store_prefetch_item(w->kit.store, keys[i].hash);
     for (size_t i = 0; i < COUNT; i++)
         hit[i] = store_get(w->kit.thread, &keys[i], 0, &views[i]) == STORE_OK;
     for (size_t i = 0; i < COUNT; i++)

@@ -203,9 +203,10 @@ void store_prefetch_bucket(const struct store *store, uint64_t hash)
     (void)store, (void)hash;
 }
 
-void store_prefetch_item(const struct store *store, uint64_t hash)
+uint8_t store_prefetch_item(const struct store *store, uint64_t hash)
 {
     (void)store, (void)hash;
+    return 0;
 }
 
 /* Replace what the view borrows from the model by copies that live as long as the view. */
@@ -315,6 +316,13 @@ void store_flush(struct store_thread *thread, uint32_t when_s)
 {
     model_flush(fake_enter(thread), when_s);
     fake_leave(thread);
+}
+
+bool store_delete_prefix(struct store_thread *thread, struct bytes prefix)
+{
+    model_delete_prefix(fake_enter(thread), prefix);
+    fake_leave(thread);
+    return true;
 }
 
 /* ── uploads ──────────────────────────────────────────────────────────────────────────────── */

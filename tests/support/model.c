@@ -198,6 +198,14 @@ void model_flush(struct model *model, uint32_t when_s)
         model->flush_seqno = model->seqno;
 }
 
+void model_delete_prefix(struct model *model, struct bytes prefix)
+{
+    for (size_t i = 0; i < MODEL_BUCKETS; i++)
+        for (struct model_item *item = model->buckets[i]; item != NULL; item = item->next)
+            if (bytes_starts(bytes_of(item->key, item->key_len), prefix))
+                item->seqno = 0;
+}
+
 /* ── reading ──────────────────────────────────────────────────────────────────────────────── */
 
 static void view_fill(const struct model *model, const struct model_item *item, unsigned flags,

@@ -57,3 +57,4 @@ enum store_rc model_arith(struct model *model, const struct store_key *key,
 enum store_rc model_delete(struct model *model, const struct store_key *key,
                            const struct store_delete *how);
 void model_flush(struct model *model, uint32_t when_s);
+void model_delete_prefix(struct model *model, struct bytes prefix);

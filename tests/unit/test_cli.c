@@ -50,6 +50,22 @@ static void replies(void **state)
         ROW("VALUE k 7 5\r\nhello\r\n", CLI_REPLY_VALUE, "k 7 5", "k", "hello"),
         ROW("VALUE k 7 0\r\n\r\n", CLI_REPLY_VALUE, "k 7 0", "k", ""),
         ROW("VALUE k 7 2 99\r\n\r\n\r\n", CLI_REPLY_VALUE, "k 7 2 99", "k", "\r\n"),
+        ROW("VA 2 f7 t-1\r\nhi\r\n", CLI_REPLY_VA, "f7 t-1", "", "hi"),
+        ROW("VA 0\r\n\r\n", CLI_REPLY_VA, "", "", ""),
+        ROW("HD f7\r\n", CLI_REPLY_HD, "f7", "", ""),
+        ROW("NS\r\n", CLI_REPLY_NS, "", "", ""),
+        ROW("EX\r\n", CLI_REPLY_EX, "", "", ""),
+        ROW("NF\r\n", CLI_REPLY_NF, "", "", ""),
+        ROW("EN\r\n", CLI_REPLY_EN, "", "", ""),
+        ROW("MN\r\n", CLI_REPLY_MN, "", "", ""),
+        ROW("OK\r\n", CLI_REPLY_OK, "", "", ""),
+        ROW("EXISTS\r\n", CLI_REPLY_EXISTS, "", "", ""),
+        ROW("TOUCHED\r\n", CLI_REPLY_TOUCHED, "", "", ""),
+        ROW("CONFIG threads 4 default\r\n", CLI_REPLY_CONFIG, "4 default", "threads", ""),
+        ROW("17\r\n", CLI_REPLY_NUMBER, "", "", ""),
+        ROW("17  \r\n", CLI_REPLY_NUMBER, "", "", ""),
+        ROW("18446744073709551616\r\n", CLI_REPLY_OTHER, "", "", ""),
+        ROW("17 x\r\n", CLI_REPLY_OTHER, "x", "", ""),
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct cli_reply reply;
@@ -69,6 +85,9 @@ static void replies(void **state)
         assert_true(bytes_is(reply.value, rows[i].value));
         if (reply.kind == CLI_REPLY_VALUE)
             assert_int_equal(reply.client_flags, 7);
+        if (reply.kind == CLI_REPLY_NUMBER)
+            assert_int_equal(reply.cas_unique, 17);
+        assert_int_equal(reply.cas_unique == 99, reply.has_cas);
         exact_free(in);
     }
 }
@@ -88,6 +107,13 @@ static void replies_bad(void **state)
         "VALUE k 4294967296 1\r\n",
         "VALUE k  1 1\r\n",
         "VALUE k 1 1073741825\r\n",
+        "VALUE k 1 1 x\r\na\r\n",
+        "VALUE k 1 1 \r\na\r\n",
+        "VALUE k 1 1 1 1\r\na\r\n",
+        "VA\r\n",
+        "VA x\r\n",
+        "VA 1\r\nab",
+        "VA 1073741825 t1\r\n",
     };
     struct cli_reply reply;
     size_t used = 0;
@@ -249,6 +275,7 @@ static bool parse(const char *name, char **argv, struct cli_args *ret_args)
     while (argv[argc] != NULL)
         argc++;
     char fault[CLI_FAULT_BYTES] = "";
+    cli_args_defaults(ret_args);
     const bool fine = cli_args_parse(cli_command_find(name), argc, argv, ret_args, fault);
     assert_int_equal(fine, fault[0] == '\0');
     return fine;

@@ -60,6 +60,15 @@ static const struct wire_row rows[] = {
 
     {"flush_all", "set a 0 0 1\r\n1\r\nflush_all\r\nget a\r\nset a 0 0 1\r\n2\r\nget a\r\n",
      "STORED\r\nOK\r\nEND\r\nSTORED\r\nVALUE a 0 1\r\n2\r\nEND\r\n"},
+    {"delete_prefix",
+     "set a:1 0 0 1\r\n1\r\nset b:1 0 0 1\r\n1\r\ndelete_prefix a:\r\nget a:1 b:1\r\n"
+     "set a:1 0 0 1\r\n2\r\nget a:1\r\ndelete_prefix a: noreply\r\nget a:1\r\n",
+     "STORED\r\nSTORED\r\nDELETED\r\nVALUE b:1 0 1\r\n1\r\nEND\r\nSTORED\r\nVALUE a:1 0 1\r\n2\r\n"
+     "END\r\nEND\r\n"},
+    {"mdp",
+     "set a:1 0 0 1\r\n1\r\nmdp a: Oxy k\r\nmg a:1\r\nmdp YTo= b k q\r\nmdp YTo= b k\r\n"
+     "mdp a: T1\r\n",
+     "STORED\r\nHD Oxy ka:\r\nEN\r\nHD kYTo= b\r\nCLIENT_ERROR invalid flag\r\n"},
     {"flush_all oddities", "flush_all -1\r\nflush_all 0 x\r\nflush_all x\r\nflush_all noreply\r\n",
      "OK\r\nOK\r\nCLIENT_ERROR invalid exptime argument\r\n"},
     {"version", "version\r\nversion x\r\nversion noreply\r\n",
@@ -347,9 +356,14 @@ static void test_switches(void **state)
     assert_true(wire_open(&wire, &wire_config));
     wire.opts.disable_flush_all = true;
     wire.opts.enable_shutdown = true;
-    wire_send(&wire, bytes_str("flush_all\r\nshutdown x\r\nshutdown g\r\nversion\r\n"));
+    wire_send(
+        &wire,
+        bytes_str(
+            "flush_all\r\ndelete_prefix a\r\nmdp a q\r\nshutdown x\r\nshutdown g\r\nversion\r\n"));
     assert_true(wire.closed);
     assert_true(bytes_is(wire_answer(&wire), "CLIENT_ERROR flush_all not allowed\r\n"
+                                             "CLIENT_ERROR delete_prefix not allowed\r\n"
+                                             "CLIENT_ERROR delete_prefix not allowed\r\n"
                                              "CLIENT_ERROR invalid shutdown mode\r\n"));
     uint64_t sum[STAT_ID_COUNT];
     stat_registry_sum(wire.registry, sum);

@@ -156,7 +156,8 @@ static void lines_malformed(void **state)
         {"allow all on []:11211", 1, 14, "is no port"},
         {"allow all on [127.0.0.1]:1", 1, 14, "is no port"},
         {"allow ::1 on unix", 1, 14, "no addresses; allowed: all on unix"},
-        {"allow all wriet", 1, 11, "'wriet' is no class; there are read, write, admin"},
+        {"allow all wriet", 1, 11,
+         "'wriet' is no class; there are read, write, flush_prefix, admin"},
         {"allow all read,", 1, 16, "'' is no class"},
         {"allow all read,,write", 1, 16, "'' is no class"},
         {"allow all read,admin,read", 1, 22, "read stands here twice"},
@@ -484,17 +485,29 @@ static size_t random_rule(uint64_t *random, struct model_rule *rule, char *text,
 {
     static const char *const ons[] = {
         "", " on tcp", " on udp", " on 11211", " on 127.0.0.1:11212", " on unix"};
-    static const char *const classes[] = {[1] = " read",  [2] = " write",      [3] = " write,read",
-                                          [4] = " admin", [5] = " read,admin", [6] = " admin,write",
-                                          [7] = ""};
+    static const struct {
+        const char *words;
+        unsigned classes;
+    } lists[] = {
+        {"", GATE_ALL},
+        {" read", GATE_READ},
+        {" write", GATE_WRITE},
+        {" write,read", GATE_READ | GATE_WRITE},
+        {" admin", GATE_ADMIN | GATE_FLUSH},
+        {" read,admin", GATE_READ | GATE_ADMIN | GATE_FLUSH},
+        {" admin,write", GATE_WRITE | GATE_ADMIN | GATE_FLUSH},
+        {" flush_prefix", GATE_FLUSH},
+        {" flush_prefix,read", GATE_FLUSH | GATE_READ},
+    };
+    const size_t list =
+        kit_random_below(random, 2) == 0 ? 0 : kit_random_below(random, COUNT_OF(lists));
     const bool v4 = kit_random_below(random, 2) == 0;
     const struct ip ip = random_ip(random, v4);
     const unsigned from = v4 ? IP_V4_BITS : 0;
     *rule = (struct model_rule){
         .prefix = ip_prefix_of(&ip, from + (unsigned)kit_random_below(random, IP_BITS - from + 1)),
         .allow = kit_random_below(random, 2) == 0,
-        .classes = (uint8_t)(kit_random_below(random, 2) == 0 ? GATE_ALL
-                                                              : 1 + kit_random_below(random, 7)),
+        .classes = (uint8_t)lists[list].classes,
         .on = kit_random_below(random, 2) == 0 ? 0 : (unsigned)kit_random_below(random, 6),
     };
     rule->all = rule->on == 5 || kit_random_below(random, 16) == 0;
@@ -502,7 +515,7 @@ static size_t random_rule(uint64_t *random, struct model_rule *rule, char *text,
     if (!rule->all)
         ip_prefix_format(&rule->prefix, where);
     return (size_t)snprintf(text, cap, "%s %s%s%s\n", rule->allow ? "allow" : "deny", where,
-                            ons[rule->on], classes[rule->classes]);
+                            ons[rule->on], lists[list].words);
 }
 
 static void compare(uint64_t *random, size_t rule_max)

@@ -36,6 +36,8 @@ static void requests_of_the_text_protocol(void **state)
         {"stats settings", GATE_ADMIN},
         {"stats reset", GATE_ADMIN},
         {"flush_all", GATE_ADMIN},
+        {"delete_prefix a", GATE_FLUSH},
+        {"mdp a q", GATE_FLUSH},
         {"shutdown", GATE_ADMIN},
         {"verbosity 1", GATE_ADMIN},
         {"cache_memlimit 64", GATE_ADMIN},
@@ -44,6 +46,8 @@ static void requests_of_the_text_protocol(void **state)
         {"slabs automove 1", GATE_ADMIN},
         {"lru_crawler metadump all", GATE_ADMIN},
         {"refresh_certs", GATE_ADMIN},
+        {"config get *", GATE_ADMIN},
+        {"config set verbose 1", GATE_ADMIN},
         {"nonsense", 0},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {

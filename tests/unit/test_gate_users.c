@@ -97,6 +97,12 @@ static void entries_read(void **state)
                         7);
     assert_null(parse("user:" HASH " prefix=a", &entry));
     assert_int_equal(gate_rights_classes(&entry.rights), GATE_READ | GATE_WRITE);
+    assert_null(parse("user:" HASH " flush_prefix,read prefix=a:", &entry));
+    assert_int_equal(gate_rights_classes(&entry.rights), GATE_READ | GATE_FLUSH);
+    assert_null(parse("user:" HASH " admin", &entry)); /* who may flush all may flush a part */
+    assert_int_equal(gate_rights_classes(&entry.rights), GATE_ADMIN | GATE_FLUSH);
+    assert_null(parse("user:" HASH " flush_prefix,admin", &entry));
+    assert_int_equal(gate_rights_classes(&entry.rights), GATE_ADMIN | GATE_FLUSH);
     /* Plain ones, however near they come. */
     static const char *const plain[] = {"user:$scram-sha-256", "user:$scram-sha-257$4096",
                                         "user: " HASH, "user:x" HASH, "user:$SCRAM-SHA-256$x"};
@@ -121,9 +127,9 @@ static void entries_malformed(void **state)
         {"user:$scram-sha-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$x:y", "32 bytes"},
         {"user:" HASH "=", "32 bytes"},
         {"user:" HASH ":", "32 bytes"},
-        {"user:" HASH " reed", "read, write and admin"},
+        {"user:" HASH " reed", "read, write, flush_prefix and admin"},
         {"user:" HASH " read,", NULL},
-        {"user:" HASH " ,read", "read, write and admin"},
+        {"user:" HASH " ,read", "read, write, flush_prefix and admin"},
         {"user:" HASH " read write", "second list"},
         {"user:" HASH " prefix=", "empty"},
         {"user:" HASH " prefix=%2", "hexadecimal"},

@@ -248,8 +248,11 @@ static const struct {
      "-o udp_answer_max: '1399' is out of range; allowed: 1400..262144 bytes, or with k, m, g"},
     {"-a 8", 1, "-a, --unix-mask: '8' is not a number; allowed: 0..777, octal"},
     {"-a 1000", 1, "-a, --unix-mask: '1000' is out of range; allowed: 0..777, octal"},
-    {"-m 0", 1, "-m, --memory-limit: '0' is out of range; allowed: 1..16777216 (MiB)"},
-    {"-m 64m", 1, "-m, --memory-limit: '64m' is not a number; allowed: 1..16777216 (MiB)"},
+    {"-m 0", 1, "-m, --memory-limit: '0' is out of range; allowed: 1..16777216 (MiB), or auto"},
+    {"-m auto", 1,
+     "-m, --memory-limit: 'auto' is not possible: how much memory there is, is unknown; "
+     "allowed: a number of MiB"},
+    {"-m 64m", 1, "-m, --memory-limit: '64m' is not a number; allowed: 1..16777216 (MiB), or auto"},
     {"-I 1023", 64,
      "-I, --max-item-size: '1023' is out of range; allowed: 1024..1073741824 bytes, or with k, "
      "m, g"},
@@ -571,6 +574,33 @@ static void listen_protocols(void **state)
 }
 
 /* The help fits people: 80 columns, every option that has an effect. */
+static void memory_auto(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t machine_mib;
+        uint32_t conns;
+        uint64_t mib;
+    } rows[] = {
+        {0, 1024, 1},       {1, 1024, 1},         {64, 1024, 16},
+        {128, 1024, 48},    {512, 1024, 336},     {512, 16, 351},
+        {4096, 1024, 3024}, {65536, 1024, 49104}, {512, 1 << 20, 128},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        assert_int_equal(opt_memory_auto(rows[i].machine_mib << 20, rows[i].conns) >> 20,
+                         rows[i].mib);
+    struct opts opts;
+    struct opt_result result;
+    char *argv[] = {"matted", "-m", "auto", "-c", "16"};
+    assert_int_equal(opt_init(&opts), 0);
+    opt_machine_set(512ull << 20);
+    opt_parse(&opts, 5, argv, &result);
+    assert_int_equal(result.action, OPT_RUN);
+    assert_int_equal(opts.memory_limit_bytes, 351 << 20); /* -c counts although it came later */
+    opt_fini(&opts);
+    opt_machine_set(0);
+}
+
 static void help(void **state)
 {
     (void)state;
@@ -665,6 +695,7 @@ int main(void)
         cmocka_unit_test(listen_tls),
         cmocka_unit_test(udp_policies),
         cmocka_unit_test(admin_options),
+        cmocka_unit_test(memory_auto),
         cmocka_unit_test(help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

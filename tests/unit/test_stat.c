@@ -98,7 +98,8 @@ static void computed_value(void *arg, enum stat_id id, struct out *out)
 static size_t rows_count(const struct opts *opts, struct out *out)
 {
     const struct stat_provider provider = {.value = computed_value,
-                                           .lru_crawler = opts->lru_crawler};
+                                           .lru_crawler = opts->lru_crawler,
+                                           .idle_timeout = opts->idle_timeout_s > 0};
     uint64_t sum[STAT_ID_COUNT] = {[STAT_CMD_GET] = 42, [STAT_REJECTED_CONNECTIONS] = 7};
     size_t count = 0;
     out_reset(out);
@@ -155,6 +156,8 @@ static void settings(void **state)
     const struct stat_settings live = {
         .memory_limit_bytes = 8 << 20,
         .verbose = 2,
+        .conn_limit = 1024,
+        .max_reqs_per_event = 20,
         .oldest_s = 9,
         .port = 4321,
         .slab_automove = 1,

@@ -153,17 +153,45 @@ static void test_get_again_in_batch(void **state)
     struct store_view a, b;
     assert_rc(kit_set(kit, "a", "first value"), STORE_OK);
     assert_rc(kit_set(kit, "b", "second value"), STORE_OK);
-    const struct store_key key_a = kit_key_str(kit, "a"), key_b = kit_key_str(kit, "b");
+    struct store_key key_a = kit_key_str(kit, "a"), key_b = kit_key_str(kit, "b");
     store_prefetch_bucket(kit->store, key_a.hash);
     store_prefetch_bucket(kit->store, key_b.hash);
-    store_prefetch_item(kit->store, key_a.hash);
-    store_prefetch_item(kit->store, key_b.hash);
+    key_a.hint = store_prefetch_item(kit->store, key_a.hash);
+    key_b.hint = store_prefetch_item(kit->store, key_b.hash);
     assert_rc(store_get(kit->thread, &key_a, 0, &a), STORE_OK);
     assert_rc(store_get(kit->thread, &key_b, 0, &b), STORE_OK);
     assert_true(bytes_is(a.value, "first value")); /* both views live side by side */
     assert_true(bytes_is(b.value, "second value"));
     assert_true(bytes_is(a.key, "a"));
     assert_true(a.cas_unique == 0); /* not asked for */
+}
+
+/* A hint says where to look first; whatever it says, the answer is the same. */
+static void test_any_hint(void **state)
+{
+    enum { KEYS = 200, HINTS = 16 };
+    struct kit *kit = *state;
+    struct store_view view;
+    char name[16];
+    unsigned right = 0;
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(name, sizeof(name), "key %d", i);
+        assert_rc(kit_set(kit, name, name), STORE_OK);
+    }
+    for (int i = 0; i < 2 * KEYS; i++) {
+        snprintf(name, sizeof(name), "key %d", i);
+        struct store_key key = kit_key_str(kit, name);
+        const uint8_t hint = store_prefetch_item(kit->store, key.hash);
+        assert_true(hint < HINTS);
+        right += hint != 0;
+        for (key.hint = 0; key.hint < HINTS; key.hint++) {
+            assert_rc(store_get(kit->thread, &key, STORE_GET_BRIEF, &view),
+                      i < KEYS ? STORE_OK : STORE_MISS);
+            assert_true(i >= KEYS || bytes_is(view.value, name));
+        }
+    }
+    assert_true(right >= KEYS * 9 / 10); /* a few lie in overflow lines */
+    assert_true(right <= KEYS + 5);      /* of the others, a few tags are alike */
 }
 
 static void test_flags_kept(void **state)
@@ -587,6 +615,7 @@ int main(void)
         TEST(test_put_rows),
         TEST(test_miss),
         TEST(test_get_again_in_batch),
+        TEST(test_any_hint),
         TEST(test_flags_kept),
         TEST(test_vivify_takes_flags_and_ttl),
         TEST(test_stale_put_keeps_ttl),

@@ -288,7 +288,7 @@ static void op_get(struct worker *w)
     struct store_view view, want;
     const unsigned flags = (unsigned)draw(w, 4);
     store_prefetch_bucket(w->kit.store, s.key.hash);
-    store_prefetch_item(w->kit.store, s.key.hash);
+    s.key.hint = store_prefetch_item(w->kit.store, s.key.hash);
     const enum store_rc rc = store_get(w->kit.thread, &s.key, flags, &view);
     event_add(w, "get", flags, 0, rc);
     if (store_rc_is_miss(rc) && s.item != NULL)
@@ -623,11 +623,27 @@ static void op_shared(struct worker *w)
 
 /* ── rounds and pauses ────────────────────────────────────────────────────────────────────── */
 
+/* Of one key or of many; while it is pending other operations go on. */
+static void op_delete_prefix(struct worker *w)
+{
+    if (!chance(w, 8))
+        return;
+    const struct bytes key = own_key(w, draw(w, OWN_KEYS));
+    const size_t len = chance(w, 3) ? 1 : 1 + draw(w, key.len < 6 ? key.len : 6);
+    const struct bytes prefix = bytes_of(key.ptr, len);
+    const bool taken = store_delete_prefix(w->kit.thread, prefix);
+    event_add(w, "delete_prefix", (unsigned)len, 0, taken ? STORE_OK : STORE_NO_MEMORY);
+    KIT_CHECK(taken || !w->world->regime->maintain, "too many prefixes are pending");
+    if (taken)
+        model_delete_prefix(w->model, prefix);
+}
+
 static void worker_op(struct worker *w)
 {
     static void (*const ops[])(struct worker *) = {
-        op_get, op_get, op_get, op_get,   op_fetch,  op_fetch,  op_put,    op_put,   op_put,
-        op_put, op_put, op_put, op_arith, op_delete, op_shared, op_shared, op_shared};
+        op_delete_prefix, op_get,   op_get,    op_get,    op_get,    op_fetch,
+        op_fetch,         op_put,   op_put,    op_put,    op_put,    op_put,
+        op_put,           op_arith, op_delete, op_shared, op_shared, op_shared};
     ops[draw(w, COUNT_OF(ops))](w);
 }
 

@@ -710,6 +710,33 @@ static void some_operation(struct kit *kit, uint64_t *random)
     }
 }
 
+/* Segments of 256 KiB are taken apart by steps, and a writer does a few of them when memory is
+ * short: the stop finds one half done, and must keep what is left in it. */
+static void test_segment_half_taken_apart(void **state)
+{
+    struct depot *depot = *state;
+    static uint8_t value[1000];
+    uint64_t number = 0;
+    depot->config.memory_bytes = 128 * KIT_MIB;
+    depot_start(depot);
+    for (uint64_t round = 0; round < 8; round++) {
+        const uint64_t until = round == 0 ? 140000 : number + 300 + 77 * round;
+        for (; number < until; number++) {
+            char key[24];
+            snprintf(key, sizeof(key), "key:%012llu", (unsigned long long)number);
+            kit_pattern_fill(value, sizeof(value), number);
+            assert_rc(
+                kit_put(&depot->kit, STORE_SET, bytes_str(key), bytes_of(value, sizeof(value)), 0),
+                STORE_OK);
+            kit_tick(&depot->kit);
+        }
+        const struct store_info info = kit_info(&depot->kit);
+        assert_true(info.evictions > 0 || round > 0);
+        depot_restart(depot);
+        restored(depot, info.items);
+    }
+}
+
 static void rounds_run(struct depot *depot, unsigned rounds, unsigned operations)
 {
     static struct note notes[KEYS];
@@ -805,6 +832,7 @@ int main(int argc, char **argv)
         TEST(test_two_servers),
         TEST(test_no_such_folder),
         TEST(test_damaged),
+        TEST(test_segment_half_taken_apart),
         TEST(test_rounds_roomy),
         TEST(test_rounds_tight),
         TEST(test_rounds_full),

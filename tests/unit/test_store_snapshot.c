@@ -11,6 +11,7 @@ static const struct snapshot example = {
     .hash_seed = 99,
     .seq_counter = 1000,
     .flush_seq = 17,
+    .prefix_stamp = 70,
     .bucket_count = 4096,
     .wall_s = 1700000000,
     .now_s = 12345,
@@ -33,11 +34,23 @@ static struct snapshot_segment segment_of(uint32_t i)
                                      .class = (uint8_t)i};
 }
 
+/* As long as a prefix may be. */
+static struct bytes longest(void)
+{
+    static uint8_t prefix[250];
+    kit_pattern_fill(prefix, sizeof(prefix), 4);
+    return bytes_of(prefix, sizeof(prefix));
+}
+
 /* To be freed; in a block of exactly its size. */
 static uint8_t *example_write(size_t *ret_len)
 {
     struct snapshot snapshot = example;
+    uint8_t prefixes[2 * (SNAPSHOT_PREFIX_BYTES + 250)];
+    uint8_t *end = snapshot_prefix_put(prefixes, bytes_str("app:"), 70);
+    end = snapshot_prefix_put(end, longest(), 1);
     snapshot.settings = bytes_str(settings);
+    snapshot.prefixes = bytes_of(prefixes, (size_t)(end - prefixes));
     *ret_len = snapshot_bytes(&snapshot);
     uint8_t *bytes = malloc(*ret_len);
     assert_non_null(bytes);
@@ -83,6 +96,14 @@ static void test_read_back(void **state)
         assert_int_equal(segment.queue, want.queue);
         assert_int_equal(segment.class, want.class);
     }
+    assert_int_equal(got.prefix_stamp, example.prefix_stamp);
+    struct bytes rest = got.prefixes, prefix;
+    uint64_t stamp;
+    assert_true(snapshot_prefix_next(&rest, &prefix, &stamp));
+    assert_true(bytes_is(prefix, "app:") && stamp == 70);
+    assert_true(snapshot_prefix_next(&rest, &prefix, &stamp));
+    assert_true(bytes_equal(prefix, longest()) && stamp == 1);
+    assert_false(snapshot_prefix_next(&rest, &prefix, &stamp));
     free(bytes);
 }
 
@@ -150,6 +171,36 @@ static void test_wild_numbers(void **state)
     free(bytes);
 }
 
+/* A list of prefixes that nobody could have saved, with a right checksum. */
+static void test_wild_prefixes(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t at; /* of the first byte of the list */
+        uint8_t value;
+    } rows[] = {
+        {0, 71},              /* a stamp that was not given out */
+        {0, 0},               /* nor was that one */
+        {8, 0},               /* an empty prefix */
+        {8, 3},               /* what follows is out of step */
+        {8, 251},             /* longer than a key */
+        {7, 255},  {21, 249}, /* the last one is cut off, or has something behind it */
+        {21, 251},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        size_t len;
+        uint8_t *bytes = example_write(&len);
+        struct snapshot got;
+        char reason[SNAPSHOT_REASON_BYTES] = "";
+        assert_true(snapshot_parse(bytes_of(bytes, len), &got, reason));
+        bytes[(size_t)(got.prefixes.ptr - bytes) + rows[i].at] = rows[i].value;
+        snapshot_seal(bytes, len);
+        assert_false(snapshot_parse(bytes_of(bytes, len), &got, reason));
+        assert_string_equal(reason, "its list of prefixes makes no sense");
+        free(bytes);
+    }
+}
+
 static void test_settings(void **state)
 {
     (void)state;
@@ -173,9 +224,9 @@ static void test_settings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read_back), cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_every_bit), cmocka_unit_test(test_wild_numbers),
-        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_read_back),     cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_every_bit),     cmocka_unit_test(test_wild_numbers),
+        cmocka_unit_test(test_wild_prefixes), cmocka_unit_test(test_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

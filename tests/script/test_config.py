@@ -112,7 +112,7 @@ def test_mistakes_are_all_told(conf):
             f"matted: {conf}:2:14: conn-limit: 'lots' is not a number; allowed: 1..16777216",
             f"matted: {conf}:4:11: -t, --threads: 'x' is not a number; allowed: 1..1024",
             f"matted: {conf}:5:2: there is no section 'there'; allowed: network, memory, commands, "
-            "access, process, options, limits, compatibility",
+            "access, process, options, admin, limits, compatibility",
             "matted: MATTED_PORT: '70000' is out of range; allowed: 0..65535, or -1"]
 
 

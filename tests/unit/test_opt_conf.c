@@ -304,9 +304,9 @@ static const struct {
     const char *file, *environment, *args, *told;
 } refusals[] = {
     {"memory-limit = lots", "", "",
-     "m.conf:1:16: memory-limit: 'lots' is not a number; allowed: 1..16777216 (MiB)\n"},
+     "m.conf:1:16: memory-limit: 'lots' is not a number; allowed: 1..16777216 (MiB), or auto\n"},
     {"\n  -m lots", "", "",
-     "m.conf:2:6: -m, --memory-limit: 'lots' is not a number; allowed: 1..16777216 (MiB)\n"},
+     "m.conf:2:6: -m, --memory-limit: 'lots' is not a number; allowed: 1..16777216 (MiB), or auto\n"},
     {"-m", "", "",
      "m.conf:1:1: -m, --memory-limit needs a value: memory for items and their index, in MiB\n"},
     {"-q", "", "", "m.conf:1:1: unknown option -q; matted -h lists those that exist\n"},

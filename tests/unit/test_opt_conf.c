@@ -306,9 +306,12 @@ static const struct {
     {"memory-limit = lots", "", "",
      "m.conf:1:16: memory-limit: 'lots' is not a number; allowed: 1..16777216 (MiB), or auto\n"},
     {"\n  -m lots", "", "",
-     "m.conf:2:6: -m, --memory-limit: 'lots' is not a number; allowed: 1..16777216 (MiB), or auto\n"},
+     "m.conf:2:6: -m, --memory-limit: 'lots' is not a number; allowed: 1..16777216 (MiB), or "
+     "auto\n"},
     {"-m", "", "",
-     "m.conf:1:1: -m, --memory-limit needs a value: memory for items and their index, in MiB\n"},
+     "m.conf:1:1: -m, --memory-limit needs a value: memory for items and their index, in MiB; "
+     "auto: "
+     "what the container's limit, or the machine, leaves room for\n"},
     {"-q", "", "", "m.conf:1:1: unknown option -q; matted -h lists those that exist\n"},
     {"-V", "", "", "m.conf:1:1: --version is for the command line, not for a file\n"},
     {"-h -v", "", "", "m.conf:1:1: --help is for the command line, not for a file\n"},

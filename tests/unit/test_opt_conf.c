@@ -327,7 +327,7 @@ static const struct {
      "off, false, 0\n"},
     {"[net]", "", "",
      "m.conf:1:2: there is no section 'net'; allowed: network, memory, commands, access, process, "
-     "options, limits, compatibility\n"},
+     "options, admin, limits, compatibility\n"},
     {"", "MATTED_CONN_LIMIT=x", "",
      "MATTED_CONN_LIMIT: 'x' is not a number; allowed: 1..16777216\n"},
     /* all mistakes, and what concerns several options only when there are none */

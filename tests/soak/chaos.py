@@ -598,7 +598,7 @@ def operate(world, number, stop, results):
     lines = {b"refresh_certs": b"OK", b"flush_all": b"OK", b"flush_all 2": b"OK",
              b"cache_memlimit 8": b"OK", b"cache_memlimit 10": b"OK",
              b"lru_crawler crawl all": b"OK", b"verbosity 0": b"OK",
-             b"config set memory_limit 9": b"OK", b"config set idle_timeout 600": b"OK",
+             b"config set memory_limit 9": b"OK", b"config set idle_timeout %d" % IDLE_S: b"OK",
              b"config reload": b"OK"}
     if number == 0:
         lines[b"stats reset"] = b"RESET"

@@ -108,13 +108,13 @@ def test_no_room_for_connections(pool, place, aim):
     pool.close()
     with scene.Target(place, *scene.open_args(), "-c", "20") as target:
         target.plant().check_served()
+        before = target.conn().stats()["curr_connections"]
         with place.hosts["stranger"]:
             conns = [harness.Conn((aim.target, scene.PORT)) for _ in range(30)]
         assert scene.SECRET in target.proven[aim.family].ask(GET)
         for conn in conns:
             conn.close()
-        harness.until(lambda: target.conn().stats()["curr_connections"] != "20")
-        before = target.conn().stats()["curr_connections"]
+        harness.until(lambda: target.conn().stats()["curr_connections"] == before)
         target.strike(attacks.ATTACKS["floods_from_one_source"](aim)).check()
         assert target.conn().stats()["curr_connections"] == before
 

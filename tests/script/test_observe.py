@@ -220,6 +220,8 @@ def test_clients():
     with harness.Server("-t", "2") as server, server.connect() as conn:
         with server.connect() as other:
             other.ask(b"get a\r\n" * 40, b"END\r\n" * 40)
+            # Another worker counts what it has sent when it has been sent.
+            harness.until(lambda: clients(conn)[address(other)]["bytes_written"] != "0")
             told = clients(conn)
             assert set(told) == {address(conn), address(other)}
             client = told[address(other)]

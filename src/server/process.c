@@ -93,6 +93,59 @@ void process_privileges_freeze(void)
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* fails on no kernel that we run on */
 }
 
+/* Who a user is. */
+struct identity {
+    int rc; /* 0; -ENOENT: there is none; or another -errno */
+    uid_t uid;
+    gid_t gid;
+    int group_count;
+    gid_t groups[512]; /* with what precedes it, a pipe takes it in one piece */
+};
+
+static void identity_look_up(const char *user, struct identity *ret)
+{
+    const struct passwd *entry = getpwnam(user);
+    if (entry == NULL) {
+        ret->rc = -ENOENT;
+        return;
+    }
+    ret->uid = entry->pw_uid;
+    ret->gid = entry->pw_gid;
+    ret->group_count = (int)COUNT_OF(ret->groups);
+    if (getgrouplist(user, entry->pw_gid, ret->groups, &ret->group_count) < 0)
+        ret->rc = -E2BIG;
+}
+
+/* Looked up by a child, since the C library loads modules for it: 0.6 MB that would stay, of code
+ * that a server has no use for. Returns identity.rc, or -errno. */
+static int identity_find(const char *user, struct identity *ret)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        return -errno;
+    *ret = (struct identity){0};
+    const pid_t child = fork();
+    if (child == 0) {
+        identity_look_up(user, ret);
+        _exit(write(fds[1], ret, sizeof(*ret)) == (ssize_t)sizeof(*ret) ? EXIT_SUCCESS
+                                                                        : EXIT_FAILURE);
+    }
+    const int fork_errno = errno;
+    close(fds[1]);
+    ssize_t got = -1;
+    if (child > 0) {
+        do
+            got = read(fds[0], ret, sizeof(*ret));
+        while (got < 0 && errno == EINTR);
+        while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    close(fds[0]);
+    if (child < 0)
+        return -fork_errno;
+    return got == (ssize_t)sizeof(*ret) ? ret->rc : -EIO;
+}
+
 int process_user_drop(const char *user)
 {
     if (getuid() != 0 && geteuid() != 0)
@@ -102,13 +155,15 @@ int process_user_drop(const char *user)
                             "for example -u nobody");
         return PROCESS_USAGE;
     }
-    const struct passwd *entry = getpwnam(user);
-    if (entry == NULL) {
+    struct identity identity;
+    const int rc = identity_find(user, &identity);
+    if (rc == -ENOENT) {
         log_line(LOG_ERROR, "can't find the user %s to switch to", user);
         return PROCESS_NO_USER;
     }
-    if (initgroups(user, entry->pw_gid) == 0 && setgid(entry->pw_gid) == 0 &&
-        setuid(entry->pw_uid) == 0)
+    errno = -rc;
+    if (rc == 0 && setgroups((size_t)identity.group_count, identity.groups) == 0 &&
+        setgid(identity.gid) == 0 && setuid(identity.uid) == 0)
         return 0;
     log_line(LOG_ERROR, "failed to assume identity of user %s: %s", user, strerror(errno));
     return PROCESS_OS;

@@ -300,15 +300,7 @@ def arguments():
 
 def main():
     args = arguments()
-    result = {"machine": peers.machine(), "rounds": args.rounds, "seconds": args.seconds,
-              "versions": {"ours": peers.version(args.ours),
-                           "memcached": peers.version(args.memcached)}}
-    started = time.monotonic()
-    try:
-        result.update(Bench(args).all())
-    except peers.Failed as error:
-        sys.exit(f"bench: {error}")
-    result["took_s"] = round(time.monotonic() - started)
+    result = peers.result_of(args, Bench(args).all, rounds=args.rounds, seconds=args.seconds)
     print(report.compare_text(result))
     if args.only is None:
         report.save(args.out, "compare", result)

@@ -128,15 +128,8 @@ def arguments():
 
 def main():
     args = arguments()
-    result = {"machine": peers.machine(), "requests": args.requests,
-              "versions": {"ours": peers.version(args.ours),
-                           "memcached": peers.version(args.memcached)}}
-    started = time.monotonic()
-    try:
-        rows = result["rows"] = Misses(args).all()
-    except peers.Failed as error:
-        sys.exit(f"bench: {error}")
-    result["took_s"] = round(time.monotonic() - started)
+    result = peers.result_of(args, lambda: {"rows": Misses(args).all()}, requests=args.requests)
+    rows = result["rows"]
     for name, pick in (("mean", geometric_mean), ("worst", max)):
         result[name] = {what: pick([row["ratio"][what] for row in rows])
                         for what in ("objects", "bytes")}

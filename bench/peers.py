@@ -266,3 +266,16 @@ def machine():
 def version(program):
     lines = text_of([program, "-V"]).splitlines()
     return lines[0] if lines else "unknown version"
+
+
+def result_of(args, measure, **facts):
+    """What `measure()` finds out, with what a reader must know to compare it; or the end."""
+    result = {"machine": machine(), **facts, "versions": {"ours": version(args.ours),
+                                                          "memcached": version(args.memcached)}}
+    started = time.monotonic()
+    try:
+        result.update(measure())
+    except Failed as error:
+        sys.exit(f"bench: {error}")
+    result["took_s"] = round(time.monotonic() - started)
+    return result

@@ -13,7 +13,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 
 import peers
 import report
@@ -122,15 +121,8 @@ def arguments():
 
 def main():
     args = arguments()
-    result = {"machine": peers.machine(), "rounds": args.rounds, "seconds": args.seconds,
-              "versions": {"ours": peers.version(args.ours),
-                           "memcached": peers.version(args.memcached)}}
-    started = time.monotonic()
-    try:
-        result["rows"] = Scaling(args).all()
-    except peers.Failed as error:
-        sys.exit(f"bench: {error}")
-    result["took_s"] = round(time.monotonic() - started)
+    result = peers.result_of(args, lambda: {"rows": Scaling(args).all()}, rounds=args.rounds,
+                             seconds=args.seconds)
     print(report.scaling_text(result))
     if args.only is None:
         report.save(args.out, "scaling", result)

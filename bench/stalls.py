@@ -145,15 +145,8 @@ def arguments():
 
 def main():
     args = arguments()
-    result = {"machine": peers.machine(), "rounds": args.rounds, "seconds": args.seconds,
-              "versions": {"ours": peers.version(args.ours),
-                           "memcached": peers.version(args.memcached)}}
-    started = time.monotonic()
-    try:
-        result["rows"] = Stalls(args).all()
-    except peers.Failed as error:
-        sys.exit(f"bench: {error}")
-    result["took_s"] = round(time.monotonic() - started)
+    result = peers.result_of(args, lambda: {"rows": Stalls(args).all()}, rounds=args.rounds,
+                             seconds=args.seconds)
     print(report.stalls_text(result))
     if args.only is None:
         report.save(args.out, "stalls", result)

@@ -107,6 +107,7 @@ static ALWAYS_INLINE void cmd_key_init(const struct cmd_ctx *ctx, const struct p
     ret_key->key.key = req->key;
     ret_key->key.binary = false;
     ret_key->key.hash = req->hash;
+    ret_key->key.hint = req->hint;
 }
 
 /* ── time ─────────────────────────────────────────────────────────────────────────────────── */

@@ -6,6 +6,7 @@
  * new bucket, publish n + 1, then take them out of the old one, whose version is odd meanwhile)
  * lets a reader find an entry in at least one place, or notice that it has to look again.
  * SPDX-License-Identifier: BSD-3-Clause */
+#include <assert.h>
 #include <errno.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -154,6 +155,7 @@ static NOINLINE struct item *find_by_scan(const struct store *store, const struc
 
 struct item *index_find(const struct store *store, const struct store_key *key, uint64_t *ret_loc)
 {
+    assert(key->hint <= SLOTS_PER_BUCKET);
     if (LIKELY(key->hint != 0)) {
         const struct bucket *bucket = &store->buckets[bucket_index(key->hash, bucket_count(store))];
         struct item *item = scan(store, &bucket->slots[key->hint - 1], 1, key, ret_loc);
@@ -281,6 +283,7 @@ static ALWAYS_INLINE bool locked_is(const struct store *store, struct locked *at
 
 bool index_locked_find(const struct store *store, struct locked *at, const struct store_key *key)
 {
+    assert(key->hint <= SLOTS_PER_BUCKET);
     if (key->hint != 0 && locked_is(store, at, key, &at->bucket->slots[key->hint - 1]))
         return true;
     struct walk walk = walk_begin(store, at->bucket);

@@ -97,14 +97,15 @@ static enum room arith_store(struct mutation *m, const struct store_arith *arith
         item_bump(m->thread, m->at.item, m->at.loc, 0);
         return ROOM_READY;
     }
-    const struct item_spec spec = arith_spec(m, arith, digits, *cas);
+    struct item_spec spec = arith_spec(m, arith, digits, *cas);
     const enum room room = mutation_room(m, &spec);
     if (room != ROOM_READY)
         return room;
-    if (mutation_id_raise(m, arith->explicit_cas != 0, cas)) {
+    if (mutation_id(m, arith->explicit_cas != 0, cas)) {
         mutation_unlock(m);
         return ROOM_AGAIN;
     }
+    spec.cas = *cas;
     arith_write(m, &spec, number);
     const struct place place = m->place;
     (void)!mutation_link(m, spec.exp_s); /* replaces: cannot fail */
@@ -166,7 +167,8 @@ static enum store_rc arith_vivify(struct store_thread *thread, const struct stor
 enum store_rc store_arith(struct store_thread *thread, const struct store_key *key,
                           const struct store_arith *arith, struct store_arith_result *ret_result)
 {
-    struct mutation m = {.thread = thread, .key = key};
+    struct mutation m;
+    mutation_begin(&m, thread, key);
     uint64_t cas = thread->store->no_cas ? 0 : arith->explicit_cas;
     enum store_rc rc;
     enum room room;

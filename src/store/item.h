@@ -209,6 +209,12 @@ static inline uint64_t item_cas_field(const struct item *item)
     return cas;
 }
 
+/* Only before the record is linked. */
+static inline void item_cas_field_set(struct item *item, uint64_t cas)
+{
+    memcpy(item_key_ptr(item) - sizeof(cas), &cas, sizeof(cas));
+}
+
 /* 0: without FMT_STAMP. */
 static inline uint64_t item_stamp(const struct item *item)
 {

@@ -13,11 +13,6 @@ uint64_t item_bytes_for_odd(unsigned fmt, size_t klen, uint64_t vlen)
     return item_align(head) + ((fmt & FMT_NUMBER) ? sizeof(uint64_t) : vlen) + stamp;
 }
 
-uint64_t item_total_bytes(const struct item *item)
-{
-    return item_bytes(item) + ((item->fmt & FMT_LARGE) ? item_large_bytes(item) : 0);
-}
-
 void item_linked(struct store_thread *thread, const struct item *item)
 {
     count_add(thread, COUNT_LINKED, 1);

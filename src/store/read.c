@@ -234,7 +234,8 @@ static enum room fetch_locked(struct mutation *m, const struct store_fetch *how,
 static enum store_rc fetch_slowly(struct store_thread *thread, const struct store_key *key,
                                   const struct store_fetch *how, struct store_view *view)
 {
-    struct mutation m = {.thread = thread, .key = key};
+    struct mutation m;
+    mutation_begin(&m, thread, key);
     enum store_rc rc;
     enum room room;
     do {

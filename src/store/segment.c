@@ -368,8 +368,15 @@ void log_publish(struct store_thread *thread, const struct place *place, uint32_
 
 void log_abandon(struct store_thread *thread, const struct place *place)
 {
+    struct piece *piece = place->piece;
+    if (piece != NULL && piece->seg == place->seg &&
+        segment_loc(thread->store, piece->seg) + piece->at / ITEM_ALIGN ==
+            place->loc + place->bytes / ITEM_ALIGN) {
+        piece->at -= place->bytes; /* the last that the piece gave away: it takes it back */
+        return;
+    }
     item_write_filler(place->item, place->bytes);
-    if (place->piece == NULL)
+    if (piece == NULL)
         writer_done(&thread->store->segments[place->seg]);
 }
 

@@ -78,9 +78,14 @@
  *  (7) CAS unique = the record's birthplace (segment number, offset): unique for ever, as segment
  *      numbers are never reused. Once somebody has looked at it (cas-seen, set under the bucket
  *      lock), a copy carries it as a field. Ids of one key only grow, because meta I compares them:
- *      where a place would give a lower id than the old one, the record gets a field, too, with an
- *      id of a segment number that no segment has: a thread draws such a number for its own use,
- *      and counts. (The old id and 1 would not do: that is where another record may be born.)
+ *      where a place would give a lower id than the old one, the record gets a field, too, with a
+ *      raised id: of a segment number that no segment has, and with a bit that no place has. A
+ *      thread draws such a number for its own use and deals it out in runs. A run belongs to the
+ *      key that gets its first id: whoever replaces an item of a raised id takes the next one, so
+ *      that threads that write one key in turn share no counter. An id of a run is taken once:
+ *      only in place of the id before it, with the bucket locked, and linked before that is
+ *      unlocked; and no item gets back to an id that has been replaced. (The old id and 1 would
+ *      not do for other ids: that is where another record may be born.)
  *
  *  (8) Deletion of a key prefix (barrier.c). A barrier is a prefix and a stamp, a number that only
  *      grows. An item is hidden by a barrier if its key begins so and its own stamp is lower; most
@@ -298,7 +303,11 @@ enum crawl_state { CRAWL_IDLE, CRAWL_CLAIMED, CRAWL_RUNNING };
 
 enum { SMALL_PERMILLE_FIRST = 400 }; /* share of the small queue until more is known */
 
-enum { ID_PLACE_BITS = 20 }; /* of a record's identity: where in its segment, see (7) */
+enum {
+    ID_PLACE_BITS = 20,  /* of a record's identity: where in its segment, see (7) */
+    ID_RAISED = 1 << 19, /* above each place: a segment has 1 << 17 at most */
+    ID_RUN = 1 << 10,    /* ids that a key gets when it needs the first of them */
+};
 
 enum { THREAD_OFFLINE = 0, THREAD_STOLEN = 1, EPOCH_FIRST = 2 };
 enum { THREADS_MAX = 1024, THREAD_LINES = 8 };
@@ -310,7 +319,7 @@ struct store_thread {
     uint32_t index; /* in store->threads */
     uint64_t flush_seen, recall_seen;
     int32_t items_unreported; /* net inserts not yet in store->items_rough */
-    uint64_t id_next;         /* see (7); at a multiple of 1 << ID_PLACE_BITS: none is left */
+    uint64_t id_next;         /* run of ids, see (7); without ID_RAISED: none is left */
     bool evicting;            /* inside reclaim: allocate from the reserve, never reclaim again */
     void *observer_arg;       /* NULL: evictions are not told */
     uint32_t line_count;
@@ -616,7 +625,7 @@ MUST_USE bool log_alloc(struct store_thread *thread, struct log_class where, uin
 /* Room for a fragment: between `min` and `max` bytes, multiples of 8. */
 MUST_USE bool log_alloc_span(struct store_thread *thread, struct log_class where, uint32_t min,
                              uint32_t max, struct place *ret);
-/* The record is linked: count it as live. / It will not be: make it filler. */
+/* The record is linked: count it as live. / It will not be: give the room back, or fill it. */
 void log_publish(struct store_thread *thread, const struct place *place, uint32_t exp_s);
 void log_abandon(struct store_thread *thread, const struct place *place);
 /* A record has died: take it off its segment's live counters. */
@@ -730,7 +739,14 @@ static inline uint64_t place_id(const struct store *store, const struct place *p
 /* Copy the value (text, number or table) and the changing bytes but `dead` and cas-seen. */
 void item_copy_rest(const struct store_thread *thread, const struct item *from, uint64_t from_loc,
                     const struct place *to, uint8_t *value);
-uint64_t item_total_bytes(const struct item *item); /* with its fragments' payload */
+/* With its fragments' payload. */
+static inline uint64_t item_total_bytes(const struct item *item)
+{
+    uint64_t bytes = item_bytes(item);
+    if (UNLIKELY((item->fmt & FMT_LARGE) != 0))
+        bytes += item_large_bytes(item);
+    return bytes;
+}
 /* What the record's `use` shall be: a frequency, last used `la_s`. */
 void item_use_set(const struct store *store, const struct place *place, uint16_t old_use,
                   uint32_t la_s);

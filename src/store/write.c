@@ -1,5 +1,7 @@
 /* store/write.c — put (set, add, replace, append, prepend, compare), delete, flush.
  * SPDX-License-Identifier: BSD-3-Clause */
+#include <assert.h>
+
 #include "base/num.h"
 #include "store/mutate.h"
 
@@ -7,32 +9,53 @@
 
 uint64_t id_draw(struct store_thread *thread, uint64_t old)
 {
-    enum { LAST = (1 << ID_PLACE_BITS) - 1 };
-    if (thread->id_next <= old || (thread->id_next & LAST) == 0) {
+    enum { PLACE_MASK = (1 << ID_PLACE_BITS) - 1 };
+    assert(thread->store->segment_bytes / ITEM_ALIGN <= ID_RAISED);
+    if ((old & ID_RAISED) != 0 && (old + 1) % ID_RUN != 0)
+        return old + 1;
+    if (old == UINT64_MAX) /* that a client chose: nothing is above, so begin anew */
+        old = 0;
+    if (thread->id_next <= old || (thread->id_next & PLACE_MASK) == 0) {
         /* Relaxed: only the number counts; no segment gets it. */
         const uint64_t seqno =
             atomic_fetch_add_explicit(&thread->store->seq_counter, 1, memory_order_relaxed) + 1;
-        thread->id_next = seqno << ID_PLACE_BITS;
+        thread->id_next = seqno << ID_PLACE_BITS | ID_RAISED;
     }
     /* Only an id that a client chose (explicit_cas) can still be above. */
-    return thread->id_next > old ? thread->id_next++ : old + 1;
+    if (thread->id_next <= old)
+        return old + 1;
+    const uint64_t id = thread->id_next;
+    thread->id_next += ID_RUN;
+    return id;
 }
 
 enum { PUT_TRIES_MAX = 8 };
 
 /* ── put ──────────────────────────────────────────────────────────────────────────────────── */
 
-uint8_t queue_for(struct store_thread *thread, const struct store_key *key)
+/* What a look without the lock tells of a record to come. */
+struct outlook {
+    uint64_t old_id; /* of the record that it will replace; 0: none */
+    uint8_t queue;
+};
+
+static struct outlook look_ahead(struct store_thread *thread, const struct store_key *key)
 {
     const struct store *store = thread->store;
     uint64_t loc;
-    if (index_find(store, key, &loc) != NULL)
-        return loc_seg(store, loc)->queue;
+    const struct item *item = index_find(store, key, &loc);
+    if (LIKELY(item != NULL))
+        return (struct outlook){item_id(store, item, loc), loc_seg(store, loc)->queue};
     const enum ghost ghost = index_find_ghost(store, key->hash);
     if (ghost == GHOST_NONE)
-        return QUEUE_SMALL;
+        return (struct outlook){0, QUEUE_SMALL};
     count_add(thread, ghost == GHOST_OF_MAIN ? COUNT_GHOST_HITS_MAIN : COUNT_GHOST_HITS, 1);
-    return QUEUE_MAIN;
+    return (struct outlook){0, QUEUE_MAIN};
+}
+
+uint8_t queue_for(struct store_thread *thread, const struct store_key *key)
+{
+    return look_ahead(thread, key).queue;
 }
 
 struct decision {
@@ -130,13 +153,15 @@ static enum room put_try(const struct writer *w, struct mutation *m, const struc
     if (decision.rc != STORE_OK)
         return ROOM_NONE;
     const bool alive = found == STORE_OK;
-    const bool raised = mutation_id_raise(m, w->put->explicit_cas != 0, &layout->cas);
+    const bool lacks_field = mutation_id(m, w->put->explicit_cas != 0, &layout->cas);
     const uint32_t exp_needed = decision.stale ? item_exp_s(m->at.item) : layout->exp_s;
-    if (raised || exp_needed != layout->exp_s || UNLIKELY(m->stamp > layout->stamp)) {
+    if (lacks_field || exp_needed != layout->exp_s || UNLIKELY(m->stamp > layout->stamp)) {
         layout->exp_s = exp_needed;
         layout->stamp = m->stamp > layout->stamp ? m->stamp : layout->stamp;
         return ROOM_AGAIN;
     }
+    if (spec->fmt & FMT_CAS)
+        item_cas_field_set(m->place.item, layout->cas);
     put_inherit(w, m, alive, decision.stale);
     if (!mutation_link(m, spec->exp_s)) { /* no slot and no line: fetch lines and try again */
         *ret_rc = STORE_NO_MEMORY;
@@ -156,10 +181,49 @@ static void put_show(const struct writer *w, const struct mutation *m,
     result->value_bytes = item_value_bytes(item);
 }
 
+/* Get room for a record of that spec. */
+static ALWAYS_INLINE bool put_room(struct mutation *m, const struct item_spec *spec,
+                                   struct log_class where)
+{
+    const uint64_t bytes = item_bytes_for(spec->fmt, spec->key.len, spec->value_bytes);
+    m->has_place = record_fits(m->thread->store, spec) &&
+                   log_alloc(m->thread, where, (uint32_t)bytes, &m->place);
+    return m->has_place;
+}
+
+/* Get room for what the layout says, and write the record there. */
+static ALWAYS_INLINE bool put_prepare(const struct writer *w, struct mutation *m,
+                                      struct layout *layout, struct item_spec *spec)
+{
+    struct store_thread *thread = w->thread;
+    const struct outlook outlook = look_ahead(thread, w->key);
+    const struct log_class where = {.queue = w->put->upload != NULL ? upload_queue(w->put->upload)
+                                                                    : outlook.queue,
+                                    .class = class_of(thread, layout->exp_s)};
+    *spec = put_spec(w, layout);
+    mutation_end(m);
+    index_prepare(thread);
+    if (!put_room(m, spec, where))
+        return false;
+    /* Where two threads write a key in turn, the place is mostly too low for its id. To find that
+     * out under the lock would cost a second try of each put. */
+    if (layout->cas == 0 && UNLIKELY(place_id(thread->store, &m->place, 0) <= outlook.old_id) &&
+        !thread->store->no_cas) {
+        spec->cas = layout->cas = ID_LATER;
+        spec->fmt |= FMT_CAS;
+        mutation_end(m);
+        if (!put_room(m, spec, where))
+            return false;
+    }
+    put_write(w, spec, &m->place);
+    return true;
+}
+
 enum store_rc put_value(const struct writer *w, struct store_put_result *result)
 {
     struct store_thread *thread = w->thread;
-    struct mutation m = {.thread = thread, .key = w->key};
+    struct mutation m;
+    mutation_begin(&m, thread, w->key);
     struct layout layout = {
         .cas = thread->store->no_cas ? 0 : w->put->explicit_cas,
         .stamp = barriers_stamp_for(thread->store, w->key->key),
@@ -169,19 +233,9 @@ enum store_rc put_value(const struct writer *w, struct store_put_result *result)
     enum room room;
     unsigned tries = 0;
     do {
-        const struct item_spec spec = put_spec(w, &layout);
-        const uint64_t bytes = item_bytes_for(spec.fmt, spec.key.len, spec.value_bytes);
-        const struct log_class where = {.queue = w->put->upload != NULL
-                                                     ? upload_queue(w->put->upload)
-                                                     : queue_for(thread, w->key),
-                                        .class = class_of(thread, layout.exp_s)};
-        mutation_end(&m);
-        index_prepare(thread);
-        if (!record_fits(thread->store, &spec) ||
-            !log_alloc(thread, where, (uint32_t)bytes, &m.place))
+        struct item_spec spec;
+        if (!put_prepare(w, &m, &layout, &spec)) /* outside the lock, so that the lock is short */
             return STORE_NO_MEMORY;
-        m.has_place = true;
-        put_write(w, &spec, &m.place); /* outside the lock, so that the lock is short */
         room = put_try(w, &m, &spec, &layout, &rc);
         const bool fresh = room == ROOM_READY && m.at.item == NULL;
         if (room == ROOM_READY && result != NULL)
@@ -280,7 +334,8 @@ static enum joined join_small(const struct writer *w, struct store_put_result *r
                               enum store_rc *ret_rc)
 {
     struct store *store = w->thread->store;
-    struct mutation m = {.thread = w->thread, .key = w->key};
+    struct mutation m;
+    mutation_begin(&m, w->thread, w->key);
     const struct store_put *put = w->put;
     uint64_t cas = store->no_cas ? 0 : put->explicit_cas;
     enum joined done = JOIN_FAILED;
@@ -292,7 +347,7 @@ static enum joined join_small(const struct writer *w, struct store_put_result *r
             done = JOIN_MISSING;
             break;
         }
-        const struct item_spec spec = join_spec(&m, put, cas);
+        struct item_spec spec = join_spec(&m, put, cas);
         *ret_rc = STORE_EXISTS;
         if (!join_compare_ok(put, store, &m))
             break;
@@ -310,11 +365,12 @@ static enum joined join_small(const struct writer *w, struct store_put_result *r
         room = mutation_room(&m, &spec);
         if (room != ROOM_READY)
             continue;
-        if (mutation_id_raise(&m, put->explicit_cas != 0, &cas)) {
+        if (mutation_id(&m, put->explicit_cas != 0, &cas)) {
             mutation_unlock(&m);
             room = ROOM_AGAIN;
             continue;
         }
+        spec.cas = cas;
         join_write(&m, put, &spec);
         put_inherit(w, &m, true, false);
         if (mutation_link(&m, spec.exp_s)) {
@@ -404,10 +460,11 @@ static enum room delete_rewrite(struct mutation *m, const struct store_delete *h
     const enum room room = mutation_room(m, &spec);
     if (room != ROOM_READY)
         return room;
-    if (mutation_id_raise(m, how->explicit_cas != 0, cas)) {
+    if (mutation_id(m, how->explicit_cas != 0, cas)) {
         mutation_unlock(m);
         return ROOM_AGAIN;
     }
+    spec.cas = *cas;
     const struct item *old = m->at.item;
     if (how->clear_value) {
         item_write(m->place.item, &spec);
@@ -424,7 +481,8 @@ static enum room delete_rewrite(struct mutation *m, const struct store_delete *h
 enum store_rc store_delete(struct store_thread *thread, const struct store_key *key,
                            const struct store_delete *how)
 {
-    struct mutation m = {.thread = thread, .key = key};
+    struct mutation m;
+    mutation_begin(&m, thread, key);
     uint64_t cas = thread->store->no_cas ? 0 : how->explicit_cas;
     bool deleted = false;
     enum store_rc rc;

@@ -283,6 +283,34 @@ static void test_explicit_cas(void **state)
     }
 }
 
+/* Two threads take turns at one key, so every second record lies below the one before it. */
+static void test_ids_in_turn(void **state)
+{
+    enum { TURNS = 3000 };
+    struct kit *kit = *state;
+    struct kit other;
+    struct store_put_result result;
+    const struct store_key key = kit_key_str(kit, "k");
+    const struct store_put put = {.value = bytes_str("v")};
+    uint64_t last = 0;
+    kit_join(&other, kit->store, KIT_START_S);
+    for (unsigned i = 0; i < TURNS; i++) {
+        struct store_thread *thread = i % 2 ? other.thread : kit->thread;
+        assert_rc(store_put(thread, &key, &put, &result), STORE_OK);
+        assert_true(result.cas_unique > last);
+        last = result.cas_unique;
+        assert_true(cas_of(kit, "k") == last);
+    }
+    assert_rc(store_delete(kit->thread, &key, &(struct store_delete){0}), STORE_OK);
+    for (unsigned i = 0; i < TURNS; i++) { /* it lives anew: the last id does not come back */
+        struct store_thread *thread = i % 2 ? kit->thread : other.thread;
+        assert_rc(store_put(thread, &key, &put, &result), STORE_OK);
+        const struct store_put late = {.value = put.value, .compare = true, .compare_cas = last};
+        assert_rc(store_put(thread, &key, &late, NULL), STORE_EXISTS);
+    }
+    kit_close(&other);
+}
+
 static void test_key_binary(void **state)
 {
     struct kit *kit = *state;
@@ -620,6 +648,7 @@ int main(void)
         TEST(test_vivify_takes_flags_and_ttl),
         TEST(test_stale_put_keeps_ttl),
         TEST(test_explicit_cas),
+        TEST(test_ids_in_turn),
         TEST(test_key_binary),
         TEST(test_keys_of_every_length),
         TEST(test_keys_of_every_byte),

@@ -16,7 +16,8 @@
  *
  * So a segment can be walked from its start without the index. `size` and `fmt` never change once
  * the record is published, nor do key and value (but for a NUMBER's u64). What changes:
- *   st   stale, win, cas-seen, dead: written under the bucket lock only, read by anyone.
+ *   st   stale, win, cas-seen, dead: written under the bucket lock only, read by anyone. Dead also
+ *        by who has unlinked the record, soon after.
  *   use  freq:2 fetched:1 la:13: overwritten by any reader without a lock; a lost update is
  *        harmless.
  *   exp  touch in place: written under the bucket lock, read by anyone.

@@ -19,17 +19,11 @@ void item_linked(struct store_thread *thread, const struct item *item)
     count_add(thread, COUNT_LINKED_BYTES, item_total_bytes(item));
 }
 
-/* The record alone; a large item's fragments live on (with the head that takes its place). */
-static void head_unlinked(struct store_thread *thread, struct item *item, uint64_t loc)
+void item_unlinked(struct store_thread *thread, struct item *item, uint64_t loc)
 {
     count_add(thread, COUNT_UNLINKED, 1);
     count_add(thread, COUNT_UNLINKED_BYTES, item_total_bytes(item));
     log_kill(thread->store, item, loc);
-}
-
-void item_unlinked(struct store_thread *thread, struct item *item, uint64_t loc)
-{
-    head_unlinked(thread, item, loc);
     if (item->fmt & FMT_LARGE)
         large_kill(thread->store, item);
 }
@@ -129,9 +123,33 @@ enum store_rc mutation_lock(struct mutation *m)
     return item_alive(m->thread, m->at.item, m->at.loc);
 }
 
+/* The books of what has been linked and of what it replaced. They are kept with the bucket unlocked
+ * (those of the log are shared, and may have to come from another core), but in the same breath:
+ * no quiescent point lies between, so neither segment can be in use for something else. Nobody
+ * else writes to a record that no slot leads to; a drain that meets it before it is marked dead
+ * looks for its slot and finds none. And a segment's live counters may run late in any order:
+ * while a piece of it is out, they do anyway. */
+static void settle(struct mutation *m)
+{
+    struct store_thread *thread = m->thread;
+    const struct settling *s = &m->settling;
+    log_publish(thread, &m->place, s->exp_s);
+    item_linked(thread, m->place.item);
+    if (s->gone != NULL) {
+        count_add(thread, COUNT_UNLINKED, 1);
+        count_add(thread, COUNT_UNLINKED_BYTES, item_total_bytes(s->gone));
+        log_kill_by(thread->store, s->gone, s->gone_loc, m->place.piece);
+        if (s->whole && (s->gone->fmt & FMT_LARGE) != 0)
+            large_kill(thread->store, s->gone);
+    }
+    m->settling.due = false;
+}
+
 void mutation_unlock(struct mutation *m)
 {
     index_unlock(&m->at);
+    if (m->settling.due)
+        settle(m);
 }
 
 static void drop_room(struct mutation *m)
@@ -161,15 +179,15 @@ enum room mutation_room(struct mutation *m, const struct item_spec *spec)
 
 bool mutation_link(struct mutation *m, uint32_t exp_s)
 {
-    struct store_thread *thread = m->thread;
+    m->settling = (struct settling){.due = true, .whole = true, .exp_s = exp_s};
     if (m->at.slot != NULL) {
+        m->settling.gone = m->at.item;
+        m->settling.gone_loc = m->at.loc;
         index_locked_replace(&m->at, m->place.loc);
-        item_unlinked(thread, m->at.item, m->at.loc);
-    } else if (!index_locked_insert(thread, &m->at, m->key->hash, m->place.loc)) {
+    } else if (!index_locked_insert(m->thread, &m->at, m->key->hash, m->place.loc)) {
+        m->settling.due = false;
         return false;
     }
-    log_publish(thread, &m->place, exp_s);
-    item_linked(thread, m->place.item);
     m->has_place = false;
     return true;
 }
@@ -179,10 +197,9 @@ void mutation_rewrite(struct mutation *m, const struct item_spec *spec)
     struct store_thread *thread = m->thread;
     uint8_t *value = item_write(m->place.item, spec);
     item_copy_rest(thread, m->at.item, m->at.loc, &m->place, value);
+    m->settling = (struct settling){
+        .gone = m->at.item, .gone_loc = m->at.loc, .exp_s = spec->exp_s, .due = true};
     index_locked_replace(&m->at, m->place.loc);
-    head_unlinked(thread, m->at.item, m->at.loc);
-    log_publish(thread, &m->place, spec->exp_s);
-    item_linked(thread, m->place.item);
     m->at.item = m->place.item;
     m->at.loc = m->place.loc;
     m->has_place = false;

@@ -16,11 +16,21 @@
 
 #include "store/store_priv.h"
 
+/* What remains to be done about a linked record when its bucket is unlocked. */
+struct settling {
+    struct item *gone; /* the record that it replaced; NULL: none */
+    uint64_t gone_loc;
+    uint32_t exp_s;
+    bool due;
+    bool whole; /* the replaced item has gone with its fragments; else they are the new one's */
+};
+
 struct mutation {
     struct store_thread *thread;
     const struct store_key *key;
     struct locked at;   /* at.slot != NULL: there is an entry, alive or not */
-    struct place place; /* valid when has_place */
+    struct place place; /* valid when has_place, or settling is due */
+    struct settling settling;
     bool has_place;
     bool keep_id;   /* the item's id must become a field when it is written again */
     uint64_t stamp; /* that a new record of the key must have, see (8) in store_priv.h; locked */
@@ -40,6 +50,7 @@ static inline void mutation_begin(struct mutation *m, struct store_thread *threa
     m->key = key;
     m->has_place = false;
     m->keep_id = false;
+    m->settling.due = false;
 }
 /* Lock the key's bucket and find it. Returns STORE_OK, or the kind of miss (locked all the
  * same). */

@@ -380,10 +380,22 @@ void log_abandon(struct store_thread *thread, const struct place *place)
         writer_done(&thread->store->segments[place->seg]);
 }
 
+void log_kill_by(struct store *store, struct item *item, uint64_t loc, struct piece *piece)
+{
+    const int64_t bytes = (int64_t)item_bytes(item);
+    item_st_set(item, ST_DEAD, 0);
+    if (piece == NULL || piece->seg != loc_segment(store, loc)) {
+        account_live(loc_seg(store, loc), -bytes, -1);
+        return;
+    }
+    /* a hot key: what it was lies close by */
+    piece->live_bytes -= bytes;
+    piece->live_items--;
+}
+
 void log_kill(struct store *store, struct item *item, uint64_t loc)
 {
-    item_st_set(item, ST_DEAD, 0);
-    account_live(loc_seg(store, loc), -(int64_t)item_bytes(item), -1);
+    log_kill_by(store, item, loc, NULL);
 }
 
 /* Close open segments: all of them, or those of TTL classes that are no longer in use. */

@@ -62,6 +62,9 @@
  *      out (`writers` > 0) is never drained, so the walk of a drain sees whole records only. The
  *      pieces of a thread that sleeps are taken back for it, while its word says STOLEN.
  *
+ *      Who replaces a record marks it dead and counts it off its segment with the bucket unlocked
+ *      again, see settle() in mutate.c; the next writer of a hot key does not wait for that.
+ *
  *  (5) Locks, outer to inner: maintenance > split > bucket (old, then new) > lines > threads; and
  *      group > queue. pool and barriers are leaves. Nobody waits for memory with a lock held but
  *      maintenance, and who holds that allocates from the reserve without waiting.
@@ -235,7 +238,7 @@ struct piece {
     uint32_t seg; /* SEG_NONE: none */
     uint32_t at, end;
     uint32_t max_exp_s;
-    int64_t live_bytes, live_items; /* published, not yet added to the segment */
+    int64_t live_bytes, live_items; /* published less killed, not yet added to the segment */
 };
 
 /* Room for one record. */
@@ -630,6 +633,8 @@ void log_publish(struct store_thread *thread, const struct place *place, uint32_
 void log_abandon(struct store_thread *thread, const struct place *place);
 /* A record has died: take it off its segment's live counters. */
 void log_kill(struct store *store, struct item *item, uint64_t loc);
+/* The same by a thread whose piece (or NULL) may be of the same segment: then this waits in it. */
+void log_kill_by(struct store *store, struct item *item, uint64_t loc, struct piece *piece);
 void log_raise_exp(struct segment *segment, uint32_t exp_s);
 void log_seal_all(struct store *store, bool only_unmapped);
 void pieces_retire(struct store_thread *thread, bool only_sealed);

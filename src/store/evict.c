@@ -17,22 +17,12 @@
 #include "store/store_priv.h"
 
 enum {
-    /* Where the share of the small queue may go to, and in which steps. Below the least, popular
-     * keys leave before they are seen twice; above the most, nothing measured gained. */
-    SMALL_PERMILLE_MIN = 100,
-    SMALL_PERMILLE_MAX = 550,
-    SMALL_PERMILLE_STEP = 5,
-    SHARE_STEPS = 16, /* per memory's worth of evicted segments */
-    /* Of fewer segments (4 MiB) the share is fixed: what one large value takes would sway it. */
-    SHARE_SEGMENTS_MIN = 64,
-    SMALL_PERMILLE_FEW = 200,
     GHOSTS_MAIN_ONE_IN = 4,
-    COMPACT_PERCENT = 70, /* live share at which copying beats evicting */
+    COMPACT_PERCENT = 80, /* of what was written, alive: at which copying beats evicting */
     COMPACT_LOOK = 1024,  /* segments looked at for the emptiest one */
     WALK_BATCH = 16,      /* records whose buckets are fetched ahead */
     CLASS_SEGMENTS_MIN = 4,
     BARREN_STEPS = 16, /* main segments in a row that gave nothing, before more use is asked for */
-    MEAN_SHARES = 16,  /* of the memory, after each of which the mean size is taken anew */
 };
 
 enum {
@@ -45,38 +35,24 @@ enum {
     YIELD_EVERY_NS = 100000, /* how long a worker may have to wait for its core */
 };
 
-/* Ratios of what comes back per byte, main queue to small: below the first the small one grows,
- * above the second it shrinks. Measured with a share of 20 %: per item, what a large small queue
- * helps was at 0 to 0.45, zipf 1.0 at 1.3. */
-#define SHARE_GROWS   1.1
-#define SHARE_SHRINKS 1.4
-
 enum policy { POLICY_PURGE, POLICY_COMPACT, POLICY_SMALL, POLICY_MAIN };
 
 /* ── what happens to one item ─────────────────────────────────────────────────────────────── */
 
-/* How often an item must have been used to stay. Large ones must have earned their place; small
- * ones pass from the small queue to the main one for nothing, as they take little for long. And
- * the demands rise when round after round nothing can go because everything has been used.
- * Measured (bench/misses.py, -m of 30 %, object misses): the free pass gives -3 % on zipf 1.0 and
- * -6 % on large values. */
-static unsigned freq_needed(const struct drain *drain, uint64_t bytes)
+static unsigned queue_of(const struct drain *drain)
 {
-    const struct store *store = drain->thread->store;
-    const unsigned more = store->evict_barren / BARREN_STEPS;
-    const uint64_t mean = store->item_bytes_mean;
-    if (store->evict_by_bytes)
-        return 1 + more;
-    if (drain->policy == POLICY_SMALL && bytes <= mean / 2)
-        return more;
-    return (bytes <= mean ? 1 : bytes <= 4 * mean ? 2 : USE_FREQ_MAX) + more;
+    return drain->policy == POLICY_SMALL ? QUEUE_SMALL : QUEUE_MAIN;
 }
 
+/* The demands rise when round after round nothing can go because everything has been used. */
 static bool item_stays(const struct drain *drain, const struct item *item)
 {
+    const struct store *store = drain->thread->store;
     if (drain->policy == POLICY_PURGE || drain->policy == POLICY_COMPACT)
         return true;
-    return item_use_freq(item_use(item)) >= freq_needed(drain, item_total_bytes(item));
+    return item_use_freq(item_use(item)) >=
+           keep_freq_needed(store, queue_of(drain), item_total_bytes(item)) +
+               store->evict_barren / BARREN_STEPS;
 }
 
 /* Part of a large item other than its first fragment: the head is only a directory, and the
@@ -136,9 +112,10 @@ void item_end(struct store_thread *thread, struct locked *at, uint64_t hash, enu
               enum ghost ghost)
 {
     count_end(thread, at->item, at->loc, why);
-    if (ghost != GHOST_NONE)
-        count_add(thread, ghost == GHOST_OF_MAIN ? COUNT_GHOST_BYTES_MAIN : COUNT_GHOST_BYTES,
-                  item_total_bytes(at->item));
+    if (ghost != GHOST_NONE) {
+        const uint64_t bytes = item_total_bytes(at->item);
+        count_add(thread, COUNT_GHOST_BYTES + keep_returns_of(thread->store, ghost, bytes), bytes);
+    }
     index_locked_clear(thread->store, at, hash, ghost);
     item_unlinked(thread, at->item, at->loc);
 }
@@ -152,29 +129,13 @@ static struct log_class where_to(const struct drain *drain, uint32_t exp_s)
                               .class = class_of(drain->thread, exp_s)};
 }
 
-/* What a round in the main queue costs an item of its use counter: one for the mean size, in
- * proportion for others (rounded by chance), so that a use buys time for bytes, not for an item.
- * Measured as above: -2 % on zipf 1.0, -14 % on large values. */
-static unsigned round_cost(struct store *store, uint64_t bytes)
-{
-    const uint64_t mean = store->item_bytes_mean;
-    if (store->evict_by_bytes || mean == 0)
-        return 1;
-    store->evict_random = store->evict_random * 1664525u + 1013904223u; /* any generator will do */
-    return (unsigned)((bytes + mean * (store->evict_random >> 16) / (1 << 16)) / mean);
-}
-
-/* The use counter after a move: S3-FIFO starts anew in the main queue. */
+/* The use counter after a move. */
 static void freq_after_move(const struct drain *drain, struct item *copy)
 {
     const uint16_t use = item_use(copy);
     unsigned freq = item_use_freq(use);
-    if (drain->policy == POLICY_SMALL) {
-        freq = 0;
-    } else if (drain->policy == POLICY_MAIN) {
-        const unsigned cost = round_cost(drain->thread->store, item_total_bytes(copy));
-        freq = freq > cost ? freq - cost : 0;
-    }
+    if (drain->policy == POLICY_SMALL || drain->policy == POLICY_MAIN)
+        freq = keep_freq_moved(drain->thread->store, queue_of(drain), freq, item_total_bytes(copy));
     atomic_store_explicit(&copy->use,
                           (uint16_t)((use & (USE_LA_MASK | USE_FETCHED)) | freq << USE_FREQ_SHIFT),
                           memory_order_relaxed);
@@ -235,6 +196,8 @@ static bool record_stays(const struct drain *drain, const struct record *record)
 {
     const struct item *item = record->at.item;
     const bool part = (item->fmt & FMT_LARGE) != 0 && !leads(record);
+    if (!part)
+        keep_seen(drain->thread->store, item_total_bytes(item));
     return part ? part_stays(drain, item) : item_stays(drain, item);
 }
 
@@ -541,21 +504,31 @@ static bool sweep_expired(struct store_thread *thread)
     return false;
 }
 
+/* Is a smaller part of what was written to it alive? Not of its size: what is left at its end is no
+ * gain, and a copy would have it again. */
+static bool emptier(const struct segment *s, int64_t live, int64_t filled, int64_t *ret_live,
+                    int64_t *ret_filled)
+{
+    *ret_live = atomic_load_explicit(&s->live_bytes, memory_order_relaxed);
+    *ret_filled = atomic_load_explicit(&s->filled_bytes, memory_order_relaxed);
+    return *ret_live * filled < live * *ret_filled;
+}
+
 static bool compact_one(struct store_thread *thread)
 {
     struct store *store = thread->store;
-    const int64_t most = (int64_t)store->segment_bytes * COMPACT_PERCENT / 100;
-    int64_t best_bytes = most + 1;
+    int64_t best_live = COMPACT_PERCENT, best_filled = 100;
     uint32_t best = SEG_NONE;
     for (unsigned i = 0; i < COMPACT_LOOK && i < segments_touched(store); i++) {
         if (++store->compact_cursor >= segments_touched(store))
             store->compact_cursor = 0;
-        struct segment *s = &store->segments[store->compact_cursor];
-        const int64_t live = atomic_load_explicit(&s->live_bytes, memory_order_relaxed);
-        if (live >= best_bytes || !seg_sealed(s) ||
+        const struct segment *s = &store->segments[store->compact_cursor];
+        int64_t live, filled;
+        if (!emptier(s, best_live, best_filled, &live, &filled) || !seg_sealed(s) ||
             atomic_load_explicit(&s->pins, memory_order_relaxed) != 0)
             continue;
-        best_bytes = live;
+        best_live = live;
+        best_filled = filled;
         best = store->compact_cursor;
     }
     return best != SEG_NONE && drain_segment(thread, best, POLICY_COMPACT);
@@ -579,73 +552,16 @@ static uint32_t queue_oldest(struct store *store, unsigned queue)
     return SEG_NONE;
 }
 
-/* How much of the memory the small queue gets is learned from what comes back. What leaves either
- * queue leaves a ghost (of the main queue a sample, so that they do not crowd out the others), and
- * a ghost that is hit is an item that would have been a hit if its queue had been larger. So the
- * small queue grows while its ghosts bring back more hits per byte that they stand for, and shrinks
- * while they bring clearly less: popularity that lasts wants a small one, keys that come back soon
- * or never (sessions, pure recency) a large one. Slowly, because ghosts return about a filling of
- * the memory later; four times as fast, the share was seen to swing. Per byte, because counted by
- * items, large values that the small queue drops made it grow (large at 30 %: +10 %).
- * Measured (bench/policy.c, object misses against a fixed 20 %): zipf 1.0 -3.5 %, wave -2 %, near
- * -7 %, session -10 % (bytes -17 %), recency at 30 % no longer 2 % above an LRU; large +1..3 %. */
-static void small_share_update(struct store *store)
-{
-    if (store->evict_share_left > 0) {
-        store->evict_share_left--;
-        return;
-    }
-    store->evict_share_left =
-        atomic_load_explicit(&store->segment_limit, memory_order_relaxed) / SHARE_STEPS;
-    uint64_t sum[COUNT_ID_COUNT];
-    counters_sum(store, sum);
-    double bytes[QUEUE_COUNT], hits[QUEUE_COUNT];
-    for (unsigned q = 0; q < QUEUE_COUNT; q++) {
-        struct returns *returns = &store->returns[q];
-        const struct returns now = {sum[COUNT_GHOST_BYTES + q], sum[COUNT_GHOST_HITS + q], 0, 0};
-        returns->bytes_faded += now.bytes - returns->bytes - returns->bytes_faded / SHARE_STEPS;
-        returns->hits_faded += now.hits - returns->hits - returns->hits_faded / SHARE_STEPS;
-        returns->bytes = now.bytes;
-        returns->hits = now.hits;
-        bytes[q] = (double)returns->bytes_faded;
-        hits[q] = (double)returns->hits_faded;
-    }
-    const double small = hits[QUEUE_SMALL] * bytes[QUEUE_MAIN];
-    const double main = hits[QUEUE_MAIN] * bytes[QUEUE_SMALL];
-    if (small * SHARE_GROWS > main && store->small_permille < SMALL_PERMILLE_MAX)
-        store->small_permille += SMALL_PERMILLE_STEP;
-    else if (small * SHARE_SHRINKS < main && store->small_permille > SMALL_PERMILLE_MIN)
-        store->small_permille -= SMALL_PERMILLE_STEP;
-}
-
-/* What is a large item depends on the mean. Taken at the first eviction of a second and again
- * after each of MEAN_SHARES of the memory: a memory may fill within less than a second. */
-static void mean_update(struct store *store)
-{
-    if (store->evict_mean_left > 0) {
-        store->evict_mean_left--;
-        return;
-    }
-    uint64_t sum[COUNT_ID_COUNT];
-    counters_sum(store, sum);
-    const uint64_t items = sum[COUNT_LINKED] - sum[COUNT_UNLINKED];
-    const uint64_t bytes = sum[COUNT_LINKED_BYTES] - sum[COUNT_UNLINKED_BYTES];
-    store->item_bytes_mean = items > 0 ? bytes / items : 0;
-    store->evict_mean_left =
-        atomic_load_explicit(&store->segment_limit, memory_order_relaxed) / MEAN_SHARES;
-}
-
 static bool evict_one(struct store_thread *thread)
 {
     struct store *store = thread->store;
-    mean_update(store);
-    small_share_update(store);
     const uint64_t small =
         atomic_load_explicit(&store->queue_count[QUEUE_SMALL], memory_order_relaxed);
     const uint64_t all =
         small + atomic_load_explicit(&store->queue_count[QUEUE_MAIN], memory_order_relaxed);
-    const unsigned permille = all < SHARE_SEGMENTS_MIN ? SMALL_PERMILLE_FEW : store->small_permille;
-    unsigned queue = small * 1000 > all * permille ? QUEUE_SMALL : QUEUE_MAIN;
+    keep_learn(store, all);
+    unsigned queue =
+        small * 1000 > all * keep_small_permille(store, all) ? QUEUE_SMALL : QUEUE_MAIN;
     uint32_t seg = queue_oldest(store, queue);
     if (seg == SEG_NONE) {
         queue = queue == QUEUE_SMALL ? QUEUE_MAIN : QUEUE_SMALL;
@@ -812,7 +728,6 @@ void maint_tick(struct store_thread *thread)
     class_shares_update(store);
     class_map_update(store);
     log_seal_all(store, true);
-    store->evict_mean_left = 0;
 }
 
 /* ── the housekeeping thread ──────────────────────────────────────────────────────────────── */

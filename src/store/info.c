@@ -56,7 +56,9 @@ static void info_counters(struct store *store, struct store_info *info)
     info->segments_compacted = sum[COUNT_SEGMENTS_COMPACTED];
     info->segments_expired = sum[COUNT_SEGMENTS_EXPIRED];
     info->bytes_copied = sum[COUNT_BYTES_COPIED];
-    info->ghost_hits = sum[COUNT_GHOST_HITS] + sum[COUNT_GHOST_HITS_MAIN];
+    info->ghost_hits = 0;
+    for (unsigned i = 0; i < RETURNS_COUNT; i++)
+        info->ghost_hits += sum[COUNT_GHOST_HITS + i];
     info->scanned = sum[COUNT_SCANNED];
     info->out_of_memory = sum[COUNT_OUT_OF_MEMORY];
 }

@@ -47,8 +47,9 @@ enum store_rc store_upload_new(struct store_thread *thread, const struct store_k
     upload->value_bytes = value_bytes;
     upload->large = value_is_large(store, key->key.len, value_bytes);
     /* A value that would fill the small queue by itself would be gone with the next eviction. */
-    upload->queue = value_bytes > memory_bytes(store) / SMALL_QUEUE_PART ? (uint8_t)QUEUE_MAIN
-                                                                         : queue_for(thread, key);
+    upload->queue = value_bytes > memory_bytes(store) / SMALL_QUEUE_PART
+                        ? (uint8_t)QUEUE_MAIN
+                        : queue_for(thread, key, value_bytes);
     upload->chunk_cap = upload->large && value_bytes > store->fragment_bytes ? store->fragment_bytes
                                                                              : (size_t)value_bytes;
     upload->chunk = malloc(upload->chunk_cap + 1); /* untouched pages cost nothing */

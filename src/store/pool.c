@@ -449,7 +449,7 @@ void pool_init(struct store *store)
     store->void_head = SEG_NONE;
     store->drain.seg = SEG_NONE;
     atomic_store_explicit(&store->touch_wake, UINT64_MAX, memory_order_relaxed);
-    store->small_permille = SMALL_PERMILLE_FIRST;
+    keep_init(store);
     for (unsigned q = 0; q < QUEUE_COUNT; q++) {
         store->queues[q] = (struct seg_list){.head = SEG_NONE, .tail = SEG_NONE};
         for (unsigned c = 0; c < CLASS_COUNT; c++)

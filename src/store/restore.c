@@ -36,7 +36,7 @@ struct builder {
     struct store_thread *thread;
     uint32_t seg;
     bool hidden; /* by a flush */
-    int64_t live_bytes, live_items;
+    int64_t live_bytes, live_items, filled_bytes;
     unsigned count;
     struct built {
         struct item *item;
@@ -190,6 +190,8 @@ static bool segment_walk(struct builder *b)
         if (!record_ok(store, item, store->segment_bytes - at))
             return fail(b->restore, "a record is damaged", b->seg);
         const uint32_t bytes = item_bytes(item);
+        if (item_klen(item) != ITEM_KLEN_FILLER)
+            b->filled_bytes += bytes;
         if (!record_take(b, item, loc))
             return false;
         at += bytes;
@@ -208,12 +210,13 @@ static bool segment_restore(struct builder *b, const struct snapshot_segment *fr
         return fail(restore, "its bytes are not what they were", from->seg);
     b->seg = from->seg;
     b->hidden = from->seqno <= restore->snapshot->flush_seq;
-    b->live_bytes = b->live_items = 0;
+    b->live_bytes = b->live_items = b->filled_bytes = 0;
     if (!segment_walk(b))
         return false;
     struct segment *segment = &store->segments[b->seg];
     atomic_store_explicit(&segment->live_bytes, b->live_bytes, memory_order_relaxed);
     atomic_store_explicit(&segment->live_items, b->live_items, memory_order_relaxed);
+    atomic_store_explicit(&segment->filled_bytes, b->filled_bytes, memory_order_relaxed);
     return true;
 }
 

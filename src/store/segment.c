@@ -129,6 +129,7 @@ static void piece_retire(struct store *store, struct piece *piece)
         item_write_filler(store->data + ((uint64_t)piece->seg << store->segment_shift) + piece->at,
                           piece->end - piece->at);
     account_live(segment, piece->live_bytes, piece->live_items);
+    atomic_fetch_add_explicit(&segment->filled_bytes, piece->filled_bytes, memory_order_relaxed);
     if (piece->max_exp_s != 0)
         log_raise_exp(segment, piece->max_exp_s == EXP_NEVER ? 0 : piece->max_exp_s);
     writer_done(segment);
@@ -187,6 +188,7 @@ static void group_open(struct store_thread *thread, struct log_class where, uint
     atomic_store_explicit(&s->max_exp_s, 0, memory_order_relaxed);
     atomic_store_explicit(&s->live_bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&s->live_items, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->filled_bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&store->born_s[seg], thread->now_s, memory_order_relaxed);
     s->bump = 0;
     s->queue = where.queue;
@@ -355,6 +357,7 @@ void log_publish(struct store_thread *thread, const struct place *place, uint32_
     class_count(thread, exp_s, place->bytes);
     if (LIKELY(place->piece != NULL)) {
         place->piece->live_bytes += place->bytes;
+        place->piece->filled_bytes += place->bytes;
         place->piece->live_items++;
         if (place->piece->max_exp_s < max_exp_s)
             place->piece->max_exp_s = max_exp_s;
@@ -362,6 +365,7 @@ void log_publish(struct store_thread *thread, const struct place *place, uint32_
     }
     struct segment *segment = &thread->store->segments[place->seg];
     account_live(segment, place->bytes, 1);
+    atomic_fetch_add_explicit(&segment->filled_bytes, place->bytes, memory_order_relaxed);
     log_raise_exp(segment, exp_s);
     writer_done(segment);
 }

@@ -220,6 +220,7 @@ struct segment {
     /* second line: decremented by whoever overwrites an item of it */
     _Alignas(CACHE_LINE_BYTES) _Atomic int64_t live_bytes;
     _Atomic int64_t live_items;
+    _Atomic int64_t filled_bytes; /* written, alive or dead; complete when there are no writers */
 };
 _Static_assert(sizeof(struct segment) == 128, "two cache lines");
 
@@ -239,6 +240,7 @@ struct piece {
     uint32_t at, end;
     uint32_t max_exp_s;
     int64_t live_bytes, live_items; /* published less killed, not yet added to the segment */
+    int64_t filled_bytes;           /* published, those that died meanwhile with them; likewise */
 };
 
 /* Room for one record. */
@@ -253,6 +255,9 @@ struct place {
 struct log_class {
     uint8_t queue, class;
 };
+
+/* Whose ghosts come back: of the small queue, of the main one, and of its little items. */
+enum returns_of { RETURNS_SMALL, RETURNS_MAIN, RETURNS_LITTLE, RETURNS_COUNT };
 
 /* Counters: one writer (the thread), read by store_info(): relaxed. */
 enum counter {
@@ -273,10 +278,10 @@ enum counter {
     COUNT_SEGMENTS_COMPACTED,
     COUNT_SEGMENTS_EXPIRED,
     COUNT_BYTES_COPIED,
-    COUNT_GHOST_BYTES,      /* of items of the small queue that left a ghost... */
-    COUNT_GHOST_BYTES_MAIN, /* ...and of the main one: in the order of the queues */
-    COUNT_GHOST_HITS,       /* likewise */
-    COUNT_GHOST_HITS_MAIN,
+    COUNT_GHOST_BYTES, /* of items that left a ghost; one of each enum returns_of */
+    COUNT_GHOST_BYTES_END = COUNT_GHOST_BYTES + RETURNS_COUNT - 1,
+    COUNT_GHOST_HITS, /* likewise */
+    COUNT_GHOST_HITS_END = COUNT_GHOST_HITS + RETURNS_COUNT - 1,
     COUNT_OUT_OF_MEMORY,
     COUNT_SCANNED,
     COUNT_ID_COUNT
@@ -295,16 +300,34 @@ struct drain {
     bool out_of_room;            /* a compaction could not copy: the rest stays */
 };
 
-/* What became of a queue's evicted items: counters at the last look, and sums in which the past
- * fades. */
+/* What became of evicted items: counters at the last look, and sums in which the past fades. */
 struct returns {
     uint64_t bytes, hits; /* that ghosts were made of; of ghosts */
     uint64_t bytes_faded, hits_faded;
 };
 
-enum crawl_state { CRAWL_IDLE, CRAWL_CLAIMED, CRAWL_RUNNING };
+enum { KEEP_SIZES = 244 };
 
-enum { SMALL_PERMILLE_FIRST = 400 }; /* share of the small queue until more is known */
+/* Items of about one size, walked past by evictions; the past fades. */
+struct keep_size {
+    uint64_t bytes, items;
+};
+
+/* What the eviction policy has learned, see keep.c; maint_lock. All sizes are of records, in bytes. */
+struct keep {
+    uint64_t size;
+    uint64_t free_bytes, tiny_bytes, round_bytes;
+    _Atomic uint64_t little_bytes; /* relaxed; read by any writer */
+    uint32_t small_permille;       /* share of the small queue */
+    uint32_t round_permille;       /* of `size` */
+    uint32_t random;               /* rounds chances */
+    uint32_t learn_left;           /* segments to evict until more is learned */
+    uint32_t learned;              /* how often */
+    struct returns returns[RETURNS_COUNT];
+    struct keep_size sizes[KEEP_SIZES];
+};
+
+enum crawl_state { CRAWL_IDLE, CRAWL_CLAIMED, CRAWL_RUNNING };
 
 enum {
     ID_PLACE_BITS = 20,  /* of a record's identity: where in its segment, see (7) */
@@ -425,13 +448,8 @@ struct store {
     struct drain drain; /* begun, not yet finished */
     uint64_t class_last[CLASS_HALF_OCTAVES], class_share[CLASS_HALF_OCTAVES];
     uint64_t all_last, all_share;
-    uint64_t item_bytes_mean;
-    uint32_t evict_mean_left;  /* segments to evict until the mean is taken anew */
-    uint32_t evict_random;     /* rounds chances */
-    uint32_t evict_barren;     /* evictions in a row that freed almost nothing */
-    uint32_t evict_share_left; /* segments to evict until small_permille may change */
-    uint32_t small_permille;   /* share of the small queue, see small_share_update() */
-    struct returns returns[QUEUE_COUNT];
+    uint32_t evict_barren; /* evictions in a row that freed almost nothing */
+    struct keep keep;
     uint32_t flush_cursor;   /* next segment to sweep */
     uint64_t flush_sweeping; /* the flush_seq that the cursor is about */
     uint64_t flush_grace;    /* epoch that all must reach after the sweep; 0: not swept */
@@ -720,8 +738,9 @@ size_t number_print(uint8_t *dst, const struct item *item); /* padded to its wid
 /* ── write.c ──────────────────────────────────────────────────────────────────────────────── */
 
 /* Where the record of a key goes: an overwrite stays in its queue, a key that was evicted not long
- * ago goes to the main queue, any other begins in the small one. Only a hint, hence lock-free. */
-uint8_t queue_for(struct store_thread *thread, const struct store_key *key);
+ * ago goes to the main queue, any other begins in the small one. `bytes`: of the record, or about.
+ * Only a hint, hence lock-free. */
+uint8_t queue_for(struct store_thread *thread, const struct store_key *key, uint64_t bytes);
 /* A record is no longer (or now is) what its slot points to: keep the books. Bucket locked. */
 void item_unlinked(struct store_thread *thread, struct item *item, uint64_t loc);
 void item_linked(struct store_thread *thread, const struct item *item);
@@ -755,6 +774,22 @@ static inline uint64_t item_total_bytes(const struct item *item)
 /* What the record's `use` shall be: a frequency, last used `la_s`. */
 void item_use_set(const struct store *store, const struct place *place, uint16_t old_use,
                   uint32_t la_s);
+
+/* ── keep.c ───────────────────────────────────────────────────────────────────────────────── */
+
+void keep_init(struct store *store);
+/* How often an item in that queue must have been used to stay. */
+unsigned keep_freq_needed(const struct store *store, unsigned queue, uint64_t bytes);
+/* The use counter of an item that stayed, after its move out of that queue into the main one. */
+unsigned keep_freq_moved(struct store *store, unsigned queue, unsigned freq, uint64_t bytes);
+/* Which sums a ghost of an item of `bytes` belongs to: enum returns_of. Any thread. */
+unsigned keep_returns_of(const struct store *store, enum ghost ghost, uint64_t bytes);
+/* An eviction has walked past a live item. */
+void keep_seen(struct store *store, uint64_t bytes);
+/* A segment is about to be evicted, of so many in both queues. */
+void keep_learn(struct store *store, uint64_t segments);
+/* The share of the small queue among so many segments. */
+unsigned keep_small_permille(const struct store *store, uint64_t segments);
 
 /* ── evict.c ──────────────────────────────────────────────────────────────────────────────── */
 

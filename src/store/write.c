@@ -33,29 +33,44 @@ enum { PUT_TRIES_MAX = 8 };
 
 /* ── put ──────────────────────────────────────────────────────────────────────────────────── */
 
+/* Where a key goes that is not there. */
+static uint8_t queue_for_new(struct store_thread *thread, const struct store_key *key,
+                             uint64_t bytes)
+{
+    const enum ghost ghost = index_find_ghost(thread->store, key->hash);
+    if (ghost == GHOST_NONE)
+        return QUEUE_SMALL;
+    count_add(thread, COUNT_GHOST_HITS + keep_returns_of(thread->store, ghost, bytes), 1);
+    return QUEUE_MAIN;
+}
+
+uint8_t queue_for(struct store_thread *thread, const struct store_key *key, uint64_t bytes)
+{
+    uint64_t loc;
+    return index_find(thread->store, key, &loc) != NULL ? loc_seg(thread->store, loc)->queue
+                                                        : queue_for_new(thread, key, bytes);
+}
+
 /* What a look without the lock tells of a record to come. */
 struct outlook {
     uint64_t old_id; /* of the record that it will replace; 0: none */
     uint8_t queue;
 };
 
-static struct outlook look_ahead(struct store_thread *thread, const struct store_key *key)
+static struct outlook look_ahead(const struct writer *w)
 {
-    const struct store *store = thread->store;
+    const struct store *store = w->thread->store;
+    const struct store_upload *upload = w->put->upload;
     uint64_t loc;
-    const struct item *item = index_find(store, key, &loc);
-    if (LIKELY(item != NULL))
-        return (struct outlook){item_id(store, item, loc), loc_seg(store, loc)->queue};
-    const enum ghost ghost = index_find_ghost(store, key->hash);
-    if (ghost == GHOST_NONE)
-        return (struct outlook){0, QUEUE_SMALL};
-    count_add(thread, ghost == GHOST_OF_MAIN ? COUNT_GHOST_HITS_MAIN : COUNT_GHOST_HITS, 1);
-    return (struct outlook){0, QUEUE_MAIN};
-}
-
-uint8_t queue_for(struct store_thread *thread, const struct store_key *key)
-{
-    return look_ahead(thread, key).queue;
+    const struct item *item = index_find(store, w->key, &loc);
+    struct outlook outlook = {.old_id = item != NULL ? item_id(store, item, loc) : 0};
+    if (upload != NULL) /* decided when it began */
+        outlook.queue = upload_queue(upload);
+    else if (LIKELY(item != NULL))
+        outlook.queue = loc_seg(store, loc)->queue;
+    else
+        outlook.queue = queue_for_new(w->thread, w->key, w->key->key.len + w->put->value.len);
+    return outlook;
 }
 
 struct decision {
@@ -196,9 +211,8 @@ static ALWAYS_INLINE bool put_prepare(const struct writer *w, struct mutation *m
                                       struct layout *layout, struct item_spec *spec)
 {
     struct store_thread *thread = w->thread;
-    const struct outlook outlook = look_ahead(thread, w->key);
-    const struct log_class where = {.queue = w->put->upload != NULL ? upload_queue(w->put->upload)
-                                                                    : outlook.queue,
+    const struct outlook outlook = look_ahead(w);
+    const struct log_class where = {.queue = outlook.queue,
                                     .class = class_of(thread, layout->exp_s)};
     *spec = put_spec(w, layout);
     mutation_end(m);

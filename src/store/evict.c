@@ -28,11 +28,14 @@ enum {
 enum {
     STEP_RECORDS = 256, /* of a drain, live ones; some 50 us */
     STEP_BYTES = 128 << 10,
-    HELP_STEPS = 4,          /* of a worker, per piece that it takes: more than the piece costs */
-    HELP_STEPS_MAX = 16,     /* for a large fragment */
-    SPARE_MIN = 2,           /* free segments; fewer: those for copies are being used up */
-    EXPIRE_LOOK = 4096,      /* segments looked at per step */
-    YIELD_EVERY_NS = 100000, /* how long a worker may have to wait for its core */
+    HELP_FACTOR = 2, /* what a worker has to free where memory is short, of what it takes */
+    HELP_SEGMENT_BYTES = 128 << 10, /* smaller ones are taken apart in a few steps */
+    HELP_STEPS_MAX = 6,             /* of a worker in one call, which shall take less than 1 ms */
+    HELP_WAIT_ROUNDS = 500,         /* for another's step to end: some 200 us */
+    HANDOVER_ROUNDS = 64,           /* in which one who waits for the lock sees that it is free */
+    SPARE_MIN = 2,                  /* free segments; fewer: those for copies are being used up */
+    EXPIRE_LOOK = 4096,             /* segments looked at per step */
+    YIELD_EVERY_NS = 100000,        /* how long a worker may have to wait for its core */
 };
 
 enum policy { POLICY_PURGE, POLICY_COMPACT, POLICY_SMALL, POLICY_MAIN };
@@ -339,8 +342,8 @@ void drain_put_back(struct store *store)
     store->drain.seg = SEG_NONE;
 }
 
-/* May workers take part? A small segment is taken apart in less time than a part of a large one. */
-static bool helpable(const struct store *store)
+/* Does it take several steps to take a segment apart? */
+static bool has_steps(const struct store *store)
 {
     return store->segment_bytes > STEP_BYTES;
 }
@@ -354,9 +357,9 @@ static void barren_count(struct store *store, uint64_t ended_bytes)
     const uint32_t available = atomic_load_explicit(&store->available, memory_order_relaxed);
     if (ended_bytes >= store->segment_bytes / 8)
         store->evict_barren = 0;
-    else if (helpable(store) && available < pool_help_water(store))
+    else if (has_steps(store) && available < pool_help_water(store))
         store->evict_barren += BARREN_STEPS;
-    else if (!helpable(store) && available < SPARE_MIN)
+    else if (!has_steps(store) && available < SPARE_MIN)
         store->evict_barren += BARREN_STEPS / 8;
     else
         store->evict_barren++;
@@ -385,7 +388,8 @@ static bool drain_step(struct store_thread *thread)
     struct walked batch[WALK_BATCH];
     unsigned count = 0, records = 0;
     const uint64_t end = segment_loc(store, drain->seg) + store->segment_bytes / ITEM_ALIGN;
-    const uint64_t pause = drain->loc + STEP_BYTES / ITEM_ALIGN;
+    const uint64_t begin = drain->loc, pause = begin + STEP_BYTES / ITEM_ALIGN;
+    const uint64_t copied = count_of(thread, COUNT_BYTES_COPIED);
     drain->thread = thread;
     while (drain->loc < end && drain->loc < pause && records < STEP_RECORDS &&
            !drain->out_of_room) {
@@ -399,6 +403,8 @@ static bool drain_step(struct store_thread *thread)
             count = 0;
         }
     }
+    thread->help_owed -= (int64_t)((drain->loc - begin) * ITEM_ALIGN) -
+                         (int64_t)(count_of(thread, COUNT_BYTES_COPIED) - copied);
     const bool stays = drain->out_of_room;
     if (stays)
         drain_put_back(store);
@@ -639,21 +645,60 @@ static uint32_t soon_available(const struct store *store)
            atomic_load_explicit(&store->limbo_waiting, memory_order_relaxed);
 }
 
+/* Take the lock from one who works by steps, too, but do not wait for one who has lost its core. */
+static bool maint_lock_soon(struct store *store)
+{
+    /* relaxed: a hint for maint_unlock() */
+    atomic_fetch_add_explicit(&store->maint_waiting, 1, memory_order_relaxed);
+    bool locked = spin_try(&store->maint_lock);
+    for (unsigned rounds = 0; !locked && rounds < HELP_WAIT_ROUNDS;) {
+        spin_wait(&rounds);
+        locked = spin_try(&store->maint_lock);
+    }
+    atomic_fetch_sub_explicit(&store->maint_waiting, 1, memory_order_relaxed);
+    return locked;
+}
+
+/* Give the lock to whom waits for it: without that the one who goes from step to step would nearly
+ * always be the quicker one. */
+static void maint_unlock(struct store *store)
+{
+    spin_unlock(&store->maint_lock);
+    for (unsigned i = 0; i < HANDOVER_ROUNDS; i++) {
+        if (atomic_load_explicit(&store->maint_waiting, memory_order_relaxed) == 0 ||
+            atomic_load_explicit(&store->maint_lock.held, memory_order_relaxed) != 0)
+            return;
+        spin_pause();
+    }
+}
+
+/* Each worker frees what it takes, as long as memory is short: then nobody comes to find none,
+ * where freeing a whole segment would be the least that it could do. What does not fit one call is
+ * owed; a call that gained more is a credit. */
 void reclaim_help(struct store_thread *thread, uint32_t bytes)
 {
     struct store *store = thread->store;
-    if (LIKELY(soon_available(store) >= pool_help_water(store)) || !helpable(store) ||
-        thread->evicting || !spin_try(&store->maint_lock))
+    if (thread->evicting || store->segment_bytes < HELP_SEGMENT_BYTES)
         return;
-    thread->evicting = true;
-    maint_tick(thread);
-    uint32_t steps = HELP_STEPS + HELP_STEPS * (bytes / store->piece_bytes);
-    steps = steps < HELP_STEPS_MAX ? steps : HELP_STEPS_MAX;
-    while (steps > 0 && reclaim_step(thread))
-        steps--;
-    pool_limbo_collect(store);
-    thread->evicting = false;
-    spin_unlock(&store->maint_lock);
+    if (LIKELY(soon_available(store) >= pool_help_water(store))) {
+        thread->help_owed = 0;
+        return;
+    }
+    if (thread->help_owed < -(int64_t)STEP_BYTES)
+        thread->help_owed = -(int64_t)STEP_BYTES;
+    if (thread->help_owed < (int64_t)store->segment_bytes)
+        thread->help_owed += (int64_t)bytes * HELP_FACTOR;
+    bool more = true;
+    for (unsigned steps = 0; more && thread->help_owed > 0 && steps < HELP_STEPS_MAX; steps++) {
+        if (!maint_lock_soon(store))
+            return;
+        thread->evicting = true;
+        maint_tick(thread);
+        more = reclaim_step(thread);
+        pool_limbo_collect(store);
+        thread->evicting = false;
+        maint_unlock(store);
+    }
 }
 
 /* ── once a second ────────────────────────────────────────────────────────────────────────── */
@@ -787,7 +832,7 @@ static void maintain(struct store_thread *thread, uint64_t *since_ns)
         }
         const bool more = maintain_step(thread);
         i += !draining(store);
-        spin_unlock(&store->maint_lock);
+        maint_unlock(store);
         if (!more) {
             store_thread_quiesce(thread, thread->now_s);
             break;

@@ -15,7 +15,12 @@
 
 #include "store/store_priv.h"
 
-enum { FRAGMENT_PAYLOAD_MIN = 4096, SMALL_QUEUE_PART = 16 };
+enum {
+    FRAGMENT_PAYLOAD_MIN = 4096,
+    SMALL_QUEUE_PART = 16,
+    /* Of one call: where memory is short, each has to free as much first. */
+    STEP_BYTES_MAX = 64 << 10,
+};
 
 struct store_upload {
     struct store *store;
@@ -105,7 +110,9 @@ void store_upload_free(struct store_upload *upload)
 uint8_t *store_upload_space(struct store_upload *upload, size_t *ret_len)
 {
     const uint64_t missing = upload->value_bytes - upload->filled;
-    const size_t room = upload->chunk_cap - upload->chunk_len;
+    size_t room = upload->chunk_cap - upload->chunk_len;
+    if (upload->large && room > STEP_BYTES_MAX)
+        room = STEP_BYTES_MAX;
     *ret_len = missing < room ? (size_t)missing : room;
     return upload->chunk + upload->chunk_len;
 }
@@ -173,8 +180,10 @@ enum store_rc store_upload_fill(struct store_thread *thread, struct store_upload
 {
     upload->chunk_len += len;
     upload->filled += len;
-    if (!upload->large ||
-        (upload->chunk_len < upload->chunk_cap && upload->filled < upload->value_bytes))
+    if (!upload->large)
+        return STORE_OK;
+    reclaim_help(thread, (uint32_t)len); /* with each part, so that the chunk finds room */
+    if (upload->chunk_len < upload->chunk_cap && upload->filled < upload->value_bytes)
         return STORE_OK;
     return chunk_flush(thread, upload) ? STORE_OK : STORE_NO_MEMORY;
 }

@@ -280,7 +280,8 @@ static bool piece_refill(struct store_thread *thread, struct log_class where, ui
 {
     struct store *store = thread->store;
     struct piece *piece = &thread->pieces[where.queue][where.class];
-    reclaim_help(thread, bytes); /* first: it may take and give back pieces itself */
+    /* first: it may take and give back pieces itself */
+    reclaim_help(thread, store->piece_bytes);
     if (piece->seg != SEG_NONE) {
         if (piece_extend(store, where, piece, bytes))
             return true;
@@ -322,8 +323,10 @@ bool log_alloc(struct store_thread *thread, struct log_class where, uint32_t byt
     struct store *store = thread->store;
     flush_check(thread);
     ret->bytes = bytes;
-    if (bytes > store->piece_bytes / 8) /* would waste too much of a piece's end */
+    if (bytes > store->piece_bytes / 8) { /* would waste too much of a piece's end */
+        reclaim_help(thread, bytes);
         return log_alloc_span(thread, where, bytes, bytes, ret);
+    }
     struct piece *piece = &thread->pieces[where.queue][where.class];
     if (UNLIKELY(piece->end - piece->at < bytes) && !piece_refill(thread, where, bytes)) {
         count_add(thread, COUNT_OUT_OF_MEMORY, thread->evicting ? 0 : 1);
@@ -340,7 +343,6 @@ bool log_alloc_span(struct store_thread *thread, struct log_class where, uint32_
 {
     struct piece taken;
     flush_check(thread);
-    reclaim_help(thread, max);
     if (!log_take(thread, where, min, max, &taken)) {
         count_add(thread, COUNT_OUT_OF_MEMORY, thread->evicting ? 0 : 1);
         return false;

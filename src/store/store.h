@@ -312,7 +312,8 @@ MUST_USE bool store_delete_prefix(struct store_thread *thread, struct bytes pref
  * Owns: consumed by store_put(), else store_upload_free(). */
 MUST_USE enum store_rc store_upload_new(struct store_thread *thread, const struct store_key *key,
                                         uint64_t value_bytes, struct store_upload **ret_upload);
-/* Where the next bytes go: ret_len > 0 until the value is complete. */
+/* Where the next bytes go: ret_len > 0 until the value is complete. Of a large value at most 64 KiB
+ * at a time: where memory is short, each part does its share of finding it. */
 uint8_t *store_upload_space(struct store_upload *upload, size_t *ret_len);
 /* `len` bytes were written to the space. Returns STORE_OK or STORE_NO_MEMORY (free it then). */
 MUST_USE enum store_rc store_upload_fill(struct store_thread *thread, struct store_upload *upload,

@@ -347,6 +347,7 @@ struct store_thread {
     int32_t items_unreported; /* net inserts not yet in store->items_rough */
     uint64_t id_next;         /* run of ids, see (7); without ID_RAISED: none is left */
     bool evicting;            /* inside reclaim: allocate from the reserve, never reclaim again */
+    int64_t help_owed;        /* bytes to free, see reclaim_help() */
     void *observer_arg;       /* NULL: evictions are not told */
     uint32_t line_count;
     uint32_t lines[THREAD_LINES]; /* overflow lines at hand, so that no lock waits for one */
@@ -439,8 +440,9 @@ struct store {
 
     /* maintenance: one thread at a time */
     _Alignas(CACHE_LINE_BYTES) struct spin maint_lock;
-    uint32_t maint_now_s; /* second of the last tick */
-    uint32_t ghost_next;  /* the next stamp, see ghost_stamp */
+    _Atomic uint32_t maint_waiting; /* workers that want to help */
+    uint32_t maint_now_s;           /* second of the last tick */
+    uint32_t ghost_next;            /* the next stamp, see ghost_stamp */
     _Atomic uint32_t evicted_age_s;
     _Atomic uint32_t now_s; /* of the last tick, for ages in store_info() */
     uint32_t expire_cursor; /* next segment to check, >= segments: done for this second */
@@ -478,6 +480,11 @@ static inline void count_add(struct store_thread *thread, enum counter id, uint6
     _Atomic uint64_t *c = &thread->counters[id];
     atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + delta,
                           memory_order_relaxed);
+}
+
+static inline uint64_t count_of(const struct store_thread *thread, enum counter id)
+{
+    return atomic_load_explicit(&thread->counters[id], memory_order_relaxed);
 }
 
 static inline struct item *item_at(const struct store *store, uint64_t loc)

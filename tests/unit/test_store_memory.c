@@ -231,6 +231,45 @@ static void test_gibibytes_reserved(void **state)
     kit_close(&kit);
 }
 
+/* ── single calls ─────────────────────────────────────────────────────────────────────────── */
+
+/* A worker that is alone frees memory for large values by steps: no call looks at more than a few
+ * of them, while a segment has ten times as many items. */
+static void test_large_values_by_steps(void **state)
+{
+    enum { VALUE = 400000, ITEMS_MAX = 6 * 280, SMALL = 40 };
+    const uint64_t memory_mib = KIT_SANITIZED ? 64 : 256;
+    struct kit kit;
+    uint64_t most = 0, calls = 0;
+    (void)state;
+    open_mib(&kit, memory_mib, KIT_MIB);
+    fill(&kit, 0, memory_mib * KIT_MIB / 64, SMALL, false);
+    for (unsigned i = 0; i < 100; i++) {
+        char text[16];
+        snprintf(text, sizeof(text), "large:%u", i);
+        const struct store_key key = kit_key_str(&kit, text);
+        struct store_put put = {.mode = STORE_SET};
+        uint64_t evicted = kit_info(&kit).evictions;
+        assert_rc(store_upload_new(kit.thread, &key, VALUE, &put.upload), STORE_OK);
+        for (size_t at = 0, len; at < VALUE; at += len) {
+            uint8_t *space = store_upload_space(put.upload, &len);
+            assert_true(len > 0 && len <= 64 << 10);
+            memset(space, 'v', len);
+            assert_rc(store_upload_fill(kit.thread, put.upload, len), STORE_OK);
+            const uint64_t now = kit_info(&kit).evictions;
+            most = now - evicted > most ? now - evicted : most;
+            evicted = now;
+            calls++;
+            kit_tick(&kit);
+        }
+        assert_rc(store_put(kit.thread, &key, &put, NULL), STORE_OK);
+    }
+    print_message("%llu calls, at most %llu items evicted in one\n", (unsigned long long)calls,
+                  (unsigned long long)most);
+    assert_true(most > 0 && most <= ITEMS_MAX);
+    kit_close(&kit);
+}
+
 static void test_gibibytes_full(void **state)
 {
     const uint64_t gib = kit_env_u64("MATTE_MEMORY_FULL_GIB", 0);
@@ -248,10 +287,15 @@ static void test_gibibytes_full(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_smallest),           cmocka_unit_test(test_process_stays_in_limit),
-        cmocka_unit_test(test_sizes_change),       cmocka_unit_test(test_overhead),
-        cmocka_unit_test(test_limit_falls),        cmocka_unit_test(test_huge_values),
-        cmocka_unit_test(test_gibibytes_reserved), cmocka_unit_test(test_gibibytes_full),
+        cmocka_unit_test(test_smallest),
+        cmocka_unit_test(test_process_stays_in_limit),
+        cmocka_unit_test(test_sizes_change),
+        cmocka_unit_test(test_overhead),
+        cmocka_unit_test(test_limit_falls),
+        cmocka_unit_test(test_huge_values),
+        cmocka_unit_test(test_gibibytes_reserved),
+        cmocka_unit_test(test_gibibytes_full),
+        cmocka_unit_test(test_large_values_by_steps),
     };
     mallopt(M_MMAP_THRESHOLD, 1 << 16); /* what this test frees goes back to the system at once */
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,8 +19,11 @@
 enum {
     GHOSTS_MAIN_ONE_IN = 4,
     COMPACT_PERCENT = 80, /* of what was written, alive: at which copying beats evicting */
-    COMPACT_LOOK = 1024,  /* segments looked at for the emptiest one */
-    WALK_BATCH = 16,      /* records whose buckets are fetched ahead */
+    /* Of fewer segments (4 MiB) one value may take half: copies among its parts hold memory. */
+    COMPACT_SEGMENTS_MIN = 64,
+    COMPACT_PERCENT_FEW = 70,
+    COMPACT_LOOK = 1024, /* segments looked at for the emptiest one */
+    WALK_BATCH = 16,     /* records whose buckets are fetched ahead */
     CLASS_SEGMENTS_MIN = 4,
     BARREN_STEPS = 16, /* main segments in a row that gave nothing, before more use is asked for */
 };
@@ -517,13 +520,16 @@ static bool emptier(const struct segment *s, int64_t live, int64_t filled, int64
 {
     *ret_live = atomic_load_explicit(&s->live_bytes, memory_order_relaxed);
     *ret_filled = atomic_load_explicit(&s->filled_bytes, memory_order_relaxed);
+    *ret_filled += *ret_filled == 0; /* nothing came of what it was opened for */
     return *ret_live * filled < live * *ret_filled;
 }
 
 static bool compact_one(struct store_thread *thread)
 {
     struct store *store = thread->store;
-    int64_t best_live = COMPACT_PERCENT, best_filled = 100;
+    const bool few =
+        atomic_load_explicit(&store->segment_limit, memory_order_relaxed) < COMPACT_SEGMENTS_MIN;
+    int64_t best_live = few ? COMPACT_PERCENT_FEW : COMPACT_PERCENT, best_filled = 100;
     uint32_t best = SEG_NONE;
     for (unsigned i = 0; i < COMPACT_LOOK && i < segments_touched(store); i++) {
         if (++store->compact_cursor >= segments_touched(store))

@@ -313,7 +313,7 @@ struct keep_size {
     uint64_t bytes, items;
 };
 
-/* What the eviction policy has learned, see keep.c; maint_lock. All sizes are of records, in bytes. */
+/* What the eviction policy has learned, see keep.c; maint_lock. Sizes are of records, in bytes. */
 struct keep {
     uint64_t size;
     uint64_t free_bytes, tiny_bytes, round_bytes;

@@ -20,7 +20,7 @@
 #include <string.h>
 
 enum {
-    BATCH = 8, /* requests from one quiescent point to the next */
+    BATCH = 1, /* requests from one quiescent point to the next */
     VALUE_BYTES_MAX = 1 << 20,
     MIB = 1 << 20,
 };

@@ -19,11 +19,8 @@
 enum {
     GHOSTS_MAIN_ONE_IN = 4,
     COMPACT_PERCENT = 80, /* of what was written, alive: at which copying beats evicting */
-    /* Of fewer segments (4 MiB) one value may take half: copies among its parts hold memory. */
-    COMPACT_SEGMENTS_MIN = 64,
-    COMPACT_PERCENT_FEW = 70,
-    COMPACT_LOOK = 1024, /* segments looked at for the emptiest one */
-    WALK_BATCH = 16,     /* records whose buckets are fetched ahead */
+    COMPACT_LOOK = 1024,  /* segments looked at for the emptiest one */
+    WALK_BATCH = 16,      /* records whose buckets are fetched ahead */
     CLASS_SEGMENTS_MIN = 4,
     BARREN_STEPS = 16, /* main segments in a row that gave nothing, before more use is asked for */
 };
@@ -360,10 +357,8 @@ static void barren_count(struct store *store, uint64_t ended_bytes)
     const uint32_t available = atomic_load_explicit(&store->available, memory_order_relaxed);
     if (ended_bytes >= store->segment_bytes / 8)
         store->evict_barren = 0;
-    else if (has_steps(store) && available < pool_help_water(store))
+    else if (available < (has_steps(store) ? pool_help_water(store) : SPARE_MIN))
         store->evict_barren += BARREN_STEPS;
-    else if (!has_steps(store) && available < SPARE_MIN)
-        store->evict_barren += BARREN_STEPS / 8;
     else
         store->evict_barren++;
 }
@@ -527,9 +522,7 @@ static bool emptier(const struct segment *s, int64_t live, int64_t filled, int64
 static bool compact_one(struct store_thread *thread)
 {
     struct store *store = thread->store;
-    const bool few =
-        atomic_load_explicit(&store->segment_limit, memory_order_relaxed) < COMPACT_SEGMENTS_MIN;
-    int64_t best_live = few ? COMPACT_PERCENT_FEW : COMPACT_PERCENT, best_filled = 100;
+    int64_t best_live = COMPACT_PERCENT, best_filled = 100;
     uint32_t best = SEG_NONE;
     for (unsigned i = 0; i < COMPACT_LOOK && i < segments_touched(store); i++) {
         if (++store->compact_cursor >= segments_touched(store))

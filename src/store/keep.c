@@ -14,11 +14,11 @@
  *   round_bytes the least that a round costs, in bytes, see keep_freq_moved().
  *   small_permille  the share of the small queue.
  *
- * Measured by bench/policy.c on 21 workloads at two or three sizes, misses beside memcached's (objects,
- * bytes), before all this was learned and now: zipf 1.0 at 10 % 0.772, 0.930 and 0.761, 0.907; values
- * of 200 bytes to half a megabyte 1.13, 0.96 and 0.96, 0.94; sessions 0.83, 0.97 and 0.81, 0.93. Of 43
- * rows bytes improved in all but two, objects in half of them, by up to 15 %, and got worse by more
- * than 3 % in three.
+ * Measured by bench/policy.c on 21 workloads at two or three sizes, misses beside memcached's
+ * (objects, bytes), before all this was learned and now: zipf 1.0 at 10 % 0.772, 0.930 and 0.761,
+ * 0.907; values of 200 bytes to half a megabyte 1.13, 0.96 and 0.97, 0.94; sessions 0.83, 0.97 and
+ * 0.81, 0.93. Of 43 rows bytes improved in all but two; objects in half of them, by up to 15 %, and
+ * got worse by more than 3 % in three.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "store/store_priv.h"
 
@@ -185,10 +185,10 @@ static void returns_update(struct store *store)
 }
 
 /* How much of the memory the small queue gets. What leaves either queue leaves a ghost (of the main
- * queue a sample, so that they do not crowd out the others), and a ghost that is hit is an item that
- * would have been a hit if its queue had been larger. So the small queue grows while its ghosts
- * bring back more hits per byte that they stand for, and shrinks while they bring clearly less:
- * popularity that lasts wants a small one, keys that come back soon or never (sessions, pure
+ * queue a sample, so that they do not crowd out the others), and a ghost that is hit is an item
+ * that would have been a hit if its queue had been larger. So the small queue grows while its
+ * ghosts bring back more hits per byte that they stand for, and shrinks while they bring clearly
+ * less: popularity that lasts wants a small one, keys that come back soon or never (sessions, pure
  * recency) a large one. Slowly, because ghosts return about a filling of the memory later; four
  * times as fast, the share was seen to swing. Per byte, because counted by items, large values that
  * the small queue drops made it grow (large at 30 %: +10 %).
@@ -239,7 +239,7 @@ unsigned keep_small_permille(const struct store *store, uint64_t segments)
     return segments < SHARE_SEGMENTS_MIN ? SMALL_PERMILLE_FEW : store->keep.small_permille;
 }
 
-/* After a sixteenth of the memory, which may be less than a second; sooner while nothing is known. */
+/* After a sixteenth of the memory, sooner while little is known. */
 void keep_learn(struct store *store, uint64_t segments)
 {
     struct keep *keep = &store->keep;

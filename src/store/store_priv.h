@@ -315,14 +315,16 @@ struct keep_size {
 
 /* What the eviction policy has learned, see keep.c; maint_lock. Sizes are of records, in bytes. */
 struct keep {
-    uint64_t size;
+    /* changes when something is learned */
+    _Alignas(CACHE_LINE_BYTES) uint64_t size;
     uint64_t free_bytes, tiny_bytes, round_bytes;
     _Atomic uint64_t little_bytes; /* relaxed; read by any writer */
     uint32_t small_permille;       /* share of the small queue */
     uint32_t round_permille;       /* of `size` */
-    uint32_t random;               /* rounds chances */
-    uint32_t learn_left;           /* segments to evict until more is learned */
-    uint32_t learned;              /* how often */
+    /* changes with each item or segment */
+    _Alignas(CACHE_LINE_BYTES) uint32_t random; /* rounds chances */
+    uint32_t learn_left;                        /* segments to evict until more is learned */
+    uint32_t learned;                           /* how often */
     struct returns returns[RETURNS_COUNT];
     struct keep_size sizes[KEEP_SIZES];
 };

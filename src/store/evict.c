@@ -357,8 +357,10 @@ static void barren_count(struct store *store, uint64_t ended_bytes)
     const uint32_t available = atomic_load_explicit(&store->available, memory_order_relaxed);
     if (ended_bytes >= store->segment_bytes / 8)
         store->evict_barren = 0;
-    else if (available < (has_steps(store) ? pool_help_water(store) : SPARE_MIN))
+    else if (has_steps(store) && available < pool_help_water(store))
         store->evict_barren += BARREN_STEPS;
+    else if (!has_steps(store) && available < SPARE_MIN)
+        store->evict_barren += BARREN_STEPS / 8;
     else
         store->evict_barren++;
 }

@@ -17,7 +17,7 @@
 
 enum {
     FRAGMENT_PAYLOAD_MIN = 4096,
-    SMALL_QUEUE_PART = 16,
+    LARGE_PART = 16,
     /* Of one call: where memory is short, each has to free as much first. */
     STEP_BYTES_MAX = 64 << 10,
 };
@@ -30,7 +30,7 @@ struct store_upload {
     uint8_t *chunk;
     size_t chunk_len, chunk_cap;
     bool large;
-    uint8_t queue;
+    uint8_t queue, class;
     uint64_t *locs; /* of the fragments so far */
     size_t count, cap;
 };
@@ -51,10 +51,12 @@ enum store_rc store_upload_new(struct store_thread *thread, const struct store_k
     upload->hash = key->hash;
     upload->value_bytes = value_bytes;
     upload->large = value_is_large(store, key->key.len, value_bytes);
-    /* A value that would fill the small queue by itself would be gone with the next eviction. */
-    upload->queue = value_bytes > memory_bytes(store) / SMALL_QUEUE_PART
-                        ? (uint8_t)QUEUE_MAIN
-                        : queue_for(thread, key, value_bytes);
+    /* A value that would fill the small queue by itself would be gone with the next eviction. And
+     * its parts lie in segments of their own: among copies of what stays each would hold all of its
+     * segment until the value is complete, so that a small memory could not take the last ones. */
+    const bool takes_much = value_bytes > memory_bytes(store) / LARGE_PART;
+    upload->queue = takes_much ? (uint8_t)QUEUE_MAIN : queue_for(thread, key, value_bytes);
+    upload->class = takes_much ? CLASS_LARGE : CLASS_NEVER;
     upload->chunk_cap = upload->large && value_bytes > store->fragment_bytes ? store->fragment_bytes
                                                                              : (size_t)value_bytes;
     upload->chunk = malloc(upload->chunk_cap + 1); /* untouched pages cost nothing */
@@ -136,7 +138,7 @@ static bool locs_push(struct store_upload *upload, uint64_t loc)
 static size_t fragment_write(struct store_thread *thread, struct store_upload *upload,
                              struct bytes payload)
 {
-    const struct log_class where = {upload->queue, CLASS_NEVER};
+    const struct log_class where = {upload->queue, upload->class};
     const uint32_t max = item_align(FRAGMENT_HEAD_BYTES + payload.len);
     const uint32_t min = max < FRAGMENT_PAYLOAD_MIN ? max : FRAGMENT_PAYLOAD_MIN;
     struct place place;

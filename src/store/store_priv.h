@@ -198,6 +198,7 @@ enum {
     CLASS_COARSE_HALVES = 6, /* three octaves: a factor of 8 */
     CLASS_COARSE = (CLASS_HALF_OCTAVES + CLASS_COARSE_HALVES - 1) / CLASS_COARSE_HALVES,
     CLASS_REST = CLASS_COARSE_FIRST + CLASS_COARSE,
+    CLASS_LARGE, /* no lifetime: fragments of a value that takes much of the memory, see large.c */
     CLASS_COUNT
 };
 enum { QUEUE_SMALL, QUEUE_MAIN, QUEUE_COUNT };
@@ -308,9 +309,9 @@ struct returns {
 
 enum { KEEP_SIZES = 244 };
 
-/* Items of about one size, walked past by evictions; the past fades. */
+/* Items of about one size, walked past by evictions; the past fades, to fractions of one. */
 struct keep_size {
-    uint64_t bytes, items;
+    double bytes, items;
 };
 
 /* What the eviction policy has learned, see keep.c; maint_lock. Sizes are of records, in bytes. */

@@ -249,4 +249,6 @@ def main(names):
 
 
 if __name__ == "__main__":
+    # A job in a shell's background ignores SIGINT, and so would the programs that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))

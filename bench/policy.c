@@ -20,7 +20,6 @@
 #include <string.h>
 
 enum {
-    BATCH = 1, /* requests from one quiescent point to the next */
     VALUE_BYTES_MAX = 1 << 20,
     MIB = 1 << 20,
 };
@@ -92,10 +91,8 @@ static void replay(struct policy *policy)
     const struct policy_opts *opts = &policy->opts;
     for (uint64_t done = 0; done < opts->requests; done++) {
         const uint32_t now_s = 1 + (uint32_t)((double)done / opts->rate);
-        if (done % BATCH == 0) {
-            store_thread_quiesce(policy->thread, now_s);
-            store_maintain(policy->thread);
-        }
+        store_thread_quiesce(policy->thread, now_s);
+        store_maintain(policy->thread);
         policy->base.counting = done >= opts->requests / 2;
         const struct workload_request request = workload_next(&policy->workload);
         request_do(policy, &request, now_s);

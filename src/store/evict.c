@@ -198,10 +198,10 @@ static bool leads(const struct record *record)
 static bool record_stays(const struct drain *drain, const struct record *record)
 {
     const struct item *item = record->at.item;
-    const bool part = (item->fmt & FMT_LARGE) != 0 && !leads(record);
-    if (!part)
-        keep_seen(drain->thread->store, item_total_bytes(item));
-    return part ? part_stays(drain, item) : item_stays(drain, item);
+    if ((item->fmt & FMT_LARGE) != 0 && !leads(record))
+        return part_stays(drain, item);
+    keep_seen(drain->thread->store, item_total_bytes(item));
+    return item_stays(drain, item);
 }
 
 /* Copy the locked item to its place and let its slot point there. */

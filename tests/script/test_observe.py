@@ -248,6 +248,7 @@ def test_a_slow_reader():
         def pending():
             return int(clients(conn)[name]["pending_bytes"])
 
+        harness.until(lambda: name in clients(conn))  # the kernel connects before matted accepts
         harness.until(lambda: pending() > 0)
         harness.until(lambda: int(clients(conn)[name]["slow_s"]) >= 1)
         slow.settimeout(harness.WAIT_S)

@@ -197,6 +197,11 @@ uint8_t upload_queue(const struct store_upload *upload)
     return upload->queue;
 }
 
+bool upload_takes_much(const struct store_upload *upload)
+{
+    return upload->class == CLASS_LARGE;
+}
+
 bool upload_is_large(const struct store_upload *upload)
 {
     return upload->large;

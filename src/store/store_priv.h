@@ -706,6 +706,7 @@ void counters_sum(struct store *store, uint64_t sum[COUNT_ID_COUNT]);
 /* Mark a large item's fragments dead; its head has just been unlinked. */
 void large_kill(struct store *store, const struct item *head);
 uint8_t upload_queue(const struct store_upload *upload);
+bool upload_takes_much(const struct store_upload *upload); /* of the memory */
 bool upload_is_large(const struct store_upload *upload);
 uint64_t upload_bytes(const struct store_upload *upload);
 struct bytes upload_value(const struct store_upload *upload); /* not large: the whole value */

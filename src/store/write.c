@@ -144,18 +144,20 @@ static void put_write(const struct writer *w, const struct item_spec *spec,
 }
 
 /* The old item's use goes on, but it has not been fetched; a stale store keeps the win as it
- * was. */
+ * was. A value that takes much of the memory begins with uses to spare: other evictions that it
+ * makes necessary walk all of the main queue, and would come to itself before the client can. */
 static ALWAYS_INLINE void put_inherit(const struct writer *w, const struct mutation *m, bool alive,
                                       bool stale)
 {
-    const uint16_t use =
-        alive ? (uint16_t)(item_use(m->at.item) & ~(unsigned)USE_FETCHED) : (uint16_t)0;
+    unsigned use = alive ? item_use(m->at.item) & ~(unsigned)USE_FETCHED : 0;
+    if (UNLIKELY(w->put->upload != NULL) && upload_takes_much(w->put->upload))
+        use |= USE_FREQ_MAX << USE_FREQ_SHIFT;
     unsigned st = w->st;
     if (stale)
         st |= ST_STALE | (item_st(m->at.item) & ST_WIN);
     if (st != 0)
         item_st_set(m->place.item, st, 0);
-    item_use_set(w->thread->store, &m->place, use, w->thread->now_s);
+    item_use_set(w->thread->store, &m->place, (uint16_t)use, w->thread->now_s);
 }
 
 /* One try with a record of that spec. Returns ROOM_AGAIN when the layout had to be changed. */

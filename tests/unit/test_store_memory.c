@@ -112,6 +112,21 @@ static void test_smallest(void **state)
     }
 }
 
+/* A value of a tenth of the memory is there after it was stored, although it made others go. */
+static void test_much_of_the_memory(void **state)
+{
+    struct kit kit;
+    (void)state;
+    open_mib(&kit, 1, KIT_MIB / 2);
+    for (uint64_t number = 0; number < 30000; number += 101) {
+        fill(&kit, number, 100, 1000, false);
+        fill(&kit, number + 100, 1, 100000, false);
+        store_maintain(kit.thread);
+        assert_reads(&kit, number + 100, 100000);
+    }
+    kit_close(&kit);
+}
+
 /* Five times the memory in items of 300 bytes: the process stays within the limit. */
 static void test_process_stays_in_limit(void **state)
 {
@@ -289,6 +304,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_smallest),
+        cmocka_unit_test(test_much_of_the_memory),
         cmocka_unit_test(test_process_stays_in_limit),
         cmocka_unit_test(test_sizes_change),
         cmocka_unit_test(test_overhead),

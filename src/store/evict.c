@@ -426,6 +426,12 @@ static bool drain_segment(struct store_thread *thread, uint32_t seg, enum policy
     return drain_step(thread);
 }
 
+static uint32_t soon_available(const struct store *store)
+{
+    return atomic_load_explicit(&store->available, memory_order_relaxed) +
+           atomic_load_explicit(&store->limbo_waiting, memory_order_relaxed);
+}
+
 /* ── which segment ────────────────────────────────────────────────────────────────────────── */
 
 static bool seg_sealed(const struct segment *s)
@@ -541,6 +547,22 @@ static bool compact_one(struct store_thread *thread)
     return best != SEG_NONE && drain_segment(thread, best, POLICY_COMPACT);
 }
 
+/* Use the next sparse segment again, but not where what is left of it might open a segment for
+ * which another has to be evicted. When memory is low, the emptiest ones go anyway. */
+static bool sweep_sparse(struct store_thread *thread)
+{
+    struct store *store = thread->store;
+    if (soon_available(store) <= 2 * pool_low_water(store))
+        return false;
+    for (uint32_t seg; (seg = sparse_take(store)) != SEG_NONE;) {
+        const struct segment *s = &store->segments[seg];
+        if (seg_sealed(s) && sparse(store, s) &&
+            atomic_load_explicit(&s->pins, memory_order_relaxed) == 0)
+            return drain_segment(thread, seg, POLICY_COMPACT);
+    }
+    return false;
+}
+
 /* The oldest segment of a queue that can be drained. Those that uploads, pieces or pins hold go to
  * the tail, so that they do not pile up at the head. */
 static uint32_t queue_oldest(struct store *store, unsigned queue)
@@ -638,12 +660,6 @@ bool reclaim(struct store_thread *thread)
     pool_limbo_collect(store);
     thread->evicting = false;
     return gained;
-}
-
-static uint32_t soon_available(const struct store *store)
-{
-    return atomic_load_explicit(&store->available, memory_order_relaxed) +
-           atomic_load_explicit(&store->limbo_waiting, memory_order_relaxed);
 }
 
 /* Take the lock from one who works by steps, too, but do not wait for one who has lost its core. */
@@ -792,8 +808,8 @@ static bool maintain_step(struct store_thread *thread)
     pool_limbo_collect(store);
     const bool shrinking = pool_shrink(store);
     bool more = drain_more(thread) || sweep_flushed(thread) || sweep_expired(thread);
-    if (!more && memory_is_low(store))
-        more = make_room(thread);
+    if (!more)
+        more = sweep_sparse(thread) || (memory_is_low(store) && make_room(thread));
     thread->evicting = false;
     return more || shrinking;
 }

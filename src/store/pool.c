@@ -360,6 +360,14 @@ static bool segment_wait(struct store_thread *thread, uint32_t *ret_seg)
     return false;
 }
 
+/* Ahead of need, or to be ready for the next one. */
+static bool maintenance_is_due(const struct store *store)
+{
+    return atomic_load_explicit(&store->available, memory_order_relaxed) < pool_low_water(store) ||
+           touch_is_due(store) ||
+           atomic_load_explicit(&store->sparse_head, memory_order_relaxed) != SEG_NONE;
+}
+
 bool segment_get(struct store_thread *thread, uint32_t *ret_seg)
 {
     struct store *store = thread->store;
@@ -370,8 +378,7 @@ bool segment_get(struct store_thread *thread, uint32_t *ret_seg)
         return pool_get(store, 0, ret_seg);
     }
     const bool got = pool_get(store, RESERVE_SEGMENTS, ret_seg);
-    if (atomic_load_explicit(&store->available, memory_order_relaxed) < pool_low_water(store) ||
-        touch_is_due(store))
+    if (maintenance_is_due(store))
         store_maintain_wake(store);
     return got || segment_wait(thread, ret_seg);
 }
@@ -448,6 +455,8 @@ void pool_init(struct store *store)
     store->free = store->limbo = (struct seg_list){.head = SEG_NONE, .tail = SEG_NONE};
     store->void_head = SEG_NONE;
     store->drain.seg = SEG_NONE;
+    store->sparse_taken = SEG_NONE;
+    atomic_store_explicit(&store->sparse_head, SEG_NONE, memory_order_relaxed);
     atomic_store_explicit(&store->touch_wake, UINT64_MAX, memory_order_relaxed);
     keep_init(store);
     for (unsigned q = 0; q < QUEUE_COUNT; q++) {

@@ -2,6 +2,9 @@
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "store/store_priv.h"
 
+/* Of a segment alive, below which it is told to be sparse. */
+enum { SPARSE_PART = 16 };
+
 /* ── queues ───────────────────────────────────────────────────────────────────────────────── */
 
 /* Under queue_lock; an atomic only because others look at it without. */
@@ -106,6 +109,53 @@ void log_raise_exp(struct segment *segment, uint32_t exp_s)
     }
 }
 
+/* ── sparse segments ──────────────────────────────────────────────────────────────────────── */
+
+bool sparse(const struct store *store, const struct segment *segment)
+{
+    return atomic_load_explicit(&segment->live_bytes, memory_order_relaxed) * SPARSE_PART <
+           (int64_t)store->segment_bytes;
+}
+
+/* Where keys are overwritten, what they were dies in the order in which it was written, and soon
+ * next to nothing of a segment is alive. Whoever takes the last but that from it puts it into a
+ * list, so that it is used again at once, long before memory is short: else the log would run
+ * through all of it, page after page fresh from the kernel.
+ *
+ * Only a hint: a segment that is missed here is found when memory is low. Pushes are lock-free; a
+ * segment is in the list once, by its flag; all of the list is taken at one time, so that no entry
+ * can come back between a load and its compare-exchange. The flag's exchanges are acquire and
+ * release: who finds the segment told already leaves it to one who, clearing the flag, sees what
+ * has died. */
+static void sparse_tell(struct store *store, struct segment *segment)
+{
+    /* relaxed: the caller and sparse_take()'s ask again with what order they need */
+    if (atomic_load_explicit(&segment->state, memory_order_relaxed) != SEG_SEALED ||
+        atomic_load_explicit(&segment->writers, memory_order_relaxed) != 0 ||
+        atomic_exchange_explicit(&segment->sparse_told, true, memory_order_acq_rel))
+        return;
+    uint32_t head = atomic_load_explicit(&store->sparse_head, memory_order_relaxed);
+    do
+        segment->sparse_next = head;
+    while (!atomic_compare_exchange_weak_explicit(&store->sparse_head, &head,
+                                                  (uint32_t)(segment - store->segments),
+                                                  memory_order_release, memory_order_relaxed));
+}
+
+uint32_t sparse_take(struct store *store)
+{
+    if (store->sparse_taken == SEG_NONE &&
+        atomic_load_explicit(&store->sparse_head, memory_order_relaxed) != SEG_NONE)
+        store->sparse_taken =
+            atomic_exchange_explicit(&store->sparse_head, SEG_NONE, memory_order_acquire);
+    const uint32_t seg = store->sparse_taken;
+    if (seg != SEG_NONE) {
+        store->sparse_taken = store->segments[seg].sparse_next;
+        atomic_exchange_explicit(&store->segments[seg].sparse_told, false, memory_order_acq_rel);
+    }
+    return seg;
+}
+
 /* ── pieces ───────────────────────────────────────────────────────────────────────────────── */
 
 static void account_live(struct segment *segment, int64_t bytes, int64_t items)
@@ -114,10 +164,20 @@ static void account_live(struct segment *segment, int64_t bytes, int64_t items)
     atomic_fetch_add_explicit(&segment->live_items, items, memory_order_relaxed);
 }
 
-static void writer_done(struct segment *segment)
+static void account_dead(struct store *store, struct segment *segment, int64_t bytes)
+{
+    const bool was_sparse = sparse(store, segment);
+    account_live(segment, -bytes, -1);
+    if (!was_sparse && sparse(store, segment))
+        sparse_tell(store, segment);
+}
+
+static void writer_done(struct store *store, struct segment *segment)
 {
     /* release: the drainer that sees no writers sees every record and the filler */
     atomic_fetch_sub_explicit(&segment->writers, 1, memory_order_release);
+    if (sparse(store, segment))
+        sparse_tell(store, segment);
 }
 
 static void piece_retire(struct store *store, struct piece *piece)
@@ -132,7 +192,7 @@ static void piece_retire(struct store *store, struct piece *piece)
     atomic_fetch_add_explicit(&segment->filled_bytes, piece->filled_bytes, memory_order_relaxed);
     if (piece->max_exp_s != 0)
         log_raise_exp(segment, piece->max_exp_s == EXP_NEVER ? 0 : piece->max_exp_s);
-    writer_done(segment);
+    writer_done(store, segment);
     *piece = (struct piece){.seg = SEG_NONE};
 }
 
@@ -170,6 +230,8 @@ static void group_seal(struct store *store, struct group *group)
                           store->segment_bytes - s->bump);
     group->open = SEG_NONE;
     queue_push(store, seg, false);
+    if (sparse(store, s))
+        sparse_tell(store, s);
 }
 
 /* Let a fresh segment be the open one; group lock held. */
@@ -369,7 +431,7 @@ void log_publish(struct store_thread *thread, const struct place *place, uint32_
     account_live(segment, place->bytes, 1);
     atomic_fetch_add_explicit(&segment->filled_bytes, place->bytes, memory_order_relaxed);
     log_raise_exp(segment, exp_s);
-    writer_done(segment);
+    writer_done(thread->store, segment);
 }
 
 void log_abandon(struct store_thread *thread, const struct place *place)
@@ -383,7 +445,7 @@ void log_abandon(struct store_thread *thread, const struct place *place)
     }
     item_write_filler(place->item, place->bytes);
     if (piece == NULL)
-        writer_done(&thread->store->segments[place->seg]);
+        writer_done(thread->store, &thread->store->segments[place->seg]);
 }
 
 void log_kill_by(struct store *store, struct item *item, uint64_t loc, struct piece *piece)
@@ -391,7 +453,7 @@ void log_kill_by(struct store *store, struct item *item, uint64_t loc, struct pi
     const int64_t bytes = (int64_t)item_bytes(item);
     item_st_set(item, ST_DEAD, 0);
     if (piece == NULL || piece->seg != loc_segment(store, loc)) {
-        account_live(loc_seg(store, loc), -bytes, -1);
+        account_dead(store, loc_seg(store, loc), bytes);
         return;
     }
     /* a hot key: what it was lies close by */

@@ -222,6 +222,8 @@ struct segment {
     _Alignas(CACHE_LINE_BYTES) _Atomic int64_t live_bytes;
     _Atomic int64_t live_items;
     _Atomic int64_t filled_bytes; /* written, alive or dead; complete when there are no writers */
+    _Atomic bool sparse_told;     /* is in the list of sparse segments */
+    uint32_t sparse_next;         /* in that list; whose it is: see sparse_tell() */
 };
 _Static_assert(sizeof(struct segment) == 128, "two cache lines");
 
@@ -422,6 +424,8 @@ struct store {
     struct seg_list queues[QUEUE_COUNT];
     _Atomic uint32_t queue_count[QUEUE_COUNT];
 
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t sparse_head; /* see sparse_tell() */
+
     _Alignas(CACHE_LINE_BYTES) struct spin lines_lock;
     uint32_t line_free;                /* ready for use */
     uint32_t line_aging, line_retired; /* waiting for line_epoch; freed since */
@@ -450,7 +454,8 @@ struct store {
     _Atomic uint32_t now_s; /* of the last tick, for ages in store_info() */
     uint32_t expire_cursor; /* next segment to check, >= segments: done for this second */
     uint32_t compact_cursor;
-    struct drain drain; /* begun, not yet finished */
+    uint32_t sparse_taken; /* taken from sparse_head, not yet looked at */
+    struct drain drain;    /* begun, not yet finished */
     uint64_t class_last[CLASS_HALF_OCTAVES], class_share[CLASS_HALF_OCTAVES];
     uint64_t all_last, all_share;
     uint32_t evict_barren; /* evictions in a row that freed almost nothing */
@@ -666,6 +671,11 @@ void log_kill_by(struct store *store, struct item *item, uint64_t loc, struct pi
 void log_raise_exp(struct segment *segment, uint32_t exp_s);
 void log_seal_all(struct store *store, bool only_unmapped);
 void pieces_retire(struct store_thread *thread, bool only_sealed);
+/* Next of the segments that are told to be sparse, SEG_NONE: none; maint_lock held. What it is now
+ * has to be looked at: it may be another life of it. */
+uint32_t sparse_take(struct store *store);
+/* Is so little of it alive that copying that costs next to nothing? */
+bool sparse(const struct store *store, const struct segment *segment);
 void pieces_check(struct store_thread *thread); /* honour flush and recall; at quiescent points */
 
 /* Reserve memory and set up an empty store whose data lie in `fd` (-1: in anonymous memory); with a

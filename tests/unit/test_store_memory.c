@@ -184,6 +184,32 @@ static void test_overhead(void **state)
     kit_close(&kit);
 }
 
+/* A few keys that are overwritten for ever do not take all of the memory: what they were is used
+ * again long before it is short. Within one second, so not by the sweep that comes once in each. */
+static void test_overwriting_takes_little(void **state)
+{
+    struct kit kit;
+    enum { KEYS = 1000, VALUE_BYTES = 1000, ALIVE_PART = 8 };
+    uint64_t random = 17;
+    (void)state;
+    open_mib(&kit, FILL_MIB, KIT_MIB);
+    for (int i = 0; i < 100 * KEYS; i++) {
+        fill(&kit, kit_random_below(&random, KEYS), 1, VALUE_BYTES, false);
+        if (i % 64 == 0)
+            store_maintain(kit.thread);
+    }
+    const struct store_info info = kit_info(&kit);
+    print_message("%llu KiB of items take %llu KiB, process +%llu KiB\n",
+                  (unsigned long long)info.item_bytes >> 10,
+                  (unsigned long long)info.memory_used_bytes >> 10,
+                  (unsigned long long)(kit_rss_bytes() - rss_before) >> 10);
+    assert_int_equal(info.items, KEYS);
+    assert_int_equal(info.evictions, 0);
+    assert_true(info.memory_used_bytes <= ALIVE_PART * KEYS * VALUE_BYTES);
+    rss_check(ALIVE_PART * KEYS * VALUE_BYTES);
+    kit_close(&kit);
+}
+
 /* What is given back to the system when the limit falls. */
 static void test_limit_falls(void **state)
 {
@@ -308,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_process_stays_in_limit),
         cmocka_unit_test(test_sizes_change),
         cmocka_unit_test(test_overhead),
+        cmocka_unit_test(test_overwriting_takes_little),
         cmocka_unit_test(test_limit_falls),
         cmocka_unit_test(test_huge_values),
         cmocka_unit_test(test_gibibytes_reserved),

@@ -1,5 +1,5 @@
-/* stress/stress_sparse.c — threads overwrite and delete keys in a memory that is never short, so that
- * their segments are told to be sparse, by several at once, and are used again at once.
+/* stress/stress_sparse.c — threads overwrite and delete keys in a memory that is never short, so
+ * that their segments are told to be sparse, by several at once, and are used again at once.
  *
  * Each key belongs to one writer, so that it knows what has to be there; others read it meanwhile.
  * Values prove themselves (kit.h). In the end all keys are there, nothing has been evicted, and

@@ -29,6 +29,9 @@ FOOTPRINT_PART = {"scan": 0.3}  # what of it comes more than once; a scan's keys
 PACED_S = {"ttl": 100, "grow": 300, "large": 300, "mixed": 100, "huge": 200, "brief": 100}
 # These always have so many keys: few enough for their pages to be moved in that time.
 PAGED_KEYS = {"grow": 300_000, "large": 30_000, "huge": 2_000}
+# Requests per trip where that matters: a miss is filled in the next trip, which must not last
+# longer than an item does (huge values: some 200 fit).
+TRIP = {"huge": 1, "large": 8}
 # Half as many requests, and keys, so that all of it does not take too long.
 HALVED = {"ttl", "near", "session", "loop", "looped", "jump", "wave", "once", "uniform", "mixed",
           "brief"}
@@ -53,6 +56,8 @@ class Misses:
         if workload in PAGED_KEYS:
             keys = PAGED_KEYS[workload]
             settings.update(keys=keys, requests=10 * keys)
+        if workload in TRIP:
+            settings["trip"] = TRIP[workload]
         if workload in PACED_S:
             settings["rate"] = settings["requests"] / (PACED_S[workload] / self.args.hurry)
         return settings

@@ -32,7 +32,7 @@ enum {
 
 struct trace_opts {
     const char *host, *workload;
-    uint64_t port, keys, requests, dry;
+    uint64_t port, keys, requests, trip, dry;
     double rate;
 };
 
@@ -56,6 +56,7 @@ static const struct args_row rows[] = {
     {"workload", ARGS_TEXT, AT(workload), 0, 0, "its name; a wrong one lists them"},
     {"keys", ARGS_COUNT, AT(keys), 1000, 1e9, "popular keys"},
     {"requests", ARGS_COUNT, AT(requests), 1000, 1e9, "length of the stream"},
+    {"trip", ARGS_COUNT, AT(trip), 1, TRIP_REQUESTS, "requests per trip"},
     {"rate", ARGS_REAL, AT(rate), 0, 1e9, "requests per second; 0: as fast as it goes"},
     {"dry", ARGS_COUNT, AT(dry), 0, 1, "1: only print the footprint, ask no server"},
     {0},
@@ -173,7 +174,7 @@ static void replay(struct trace *trace)
     struct workload_request requests[TRIP_REQUESTS];
     uint64_t left = trace->opts.requests;
     while (left > 0) {
-        size_t count = left < TRIP_REQUESTS ? left : TRIP_REQUESTS;
+        size_t count = left < trace->opts.trip ? left : trace->opts.trip;
         for (size_t i = 0; i < count; i++)
             requests[i] = workload_next(&trace->workload);
         left -= count;
@@ -212,7 +213,8 @@ int main(int argc, char **argv)
                  .workload = "zipf1.0",
                  .port = 11211,
                  .keys = 1000000,
-                 .requests = 6000000},
+                 .requests = 6000000,
+                 .trip = TRIP_REQUESTS},
         .conn = {.key_bytes = DATABASE_KEY_BYTES},
     };
     args_parse(rows, &trace.opts, argc, argv);

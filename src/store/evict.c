@@ -167,6 +167,7 @@ struct record {
     struct place place;      /* where it may go */
     uint32_t room;           /* bytes of `place`; 0: none yet */
     bool keep_id;            /* the item's id must become a field, see place_id() */
+    bool seen;               /* the policy has been told */
 };
 
 /* Lock the record's item. Returns false, with nothing locked, when the record is dead. */
@@ -195,12 +196,25 @@ static bool leads(const struct record *record)
     return record->entry != NULL && record->entry == item_large_table(record->at.item, &fragments);
 }
 
-static bool record_stays(const struct drain *drain, const struct record *record)
+static void record_tell(const struct drain *drain, struct record *record)
+{
+    struct store *store = drain->thread->store;
+    const struct item *item = record->at.item;
+    const uint64_t bytes = item_total_bytes(item);
+    if (record->seen) /* before there was room for it */
+        return;
+    record->seen = true;
+    keep_seen(store, bytes);
+    if (drain->policy == POLICY_SMALL)
+        keep_seen_small(store, item_use_freq(item_use(item)), bytes);
+}
+
+static bool record_stays(const struct drain *drain, struct record *record)
 {
     const struct item *item = record->at.item;
     if ((item->fmt & FMT_LARGE) != 0 && !leads(record))
         return part_stays(drain, item);
-    keep_seen(drain->thread->store, item_total_bytes(item));
+    record_tell(drain, record);
     return item_stays(drain, item);
 }
 

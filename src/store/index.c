@@ -165,6 +165,22 @@ struct item *index_find(const struct store *store, const struct store_key *key, 
     return find_by_scan(store, key, ret_loc);
 }
 
+/* Entries that are told apart by age: evictions in units of 1 << ghost_shift. */
+static uint64_t ghost_age(const struct store *store, uint64_t slot)
+{
+    const uint32_t now = atomic_load_explicit(&store->ghost_stamp, memory_order_relaxed);
+    return (now - slot) & STAMP_MASK;
+}
+
+static enum ghost ghost_of(const struct store *store, uint64_t slot)
+{
+    /* relaxed: the bound moves slowly */
+    if (ghost_age(store, slot) >
+        atomic_load_explicit(&store->keep.ghost_age_max, memory_order_relaxed))
+        return GHOST_NONE;
+    return slot & GHOST_MAIN ? GHOST_OF_MAIN : GHOST_OF_SMALL;
+}
+
 enum ghost index_find_ghost(const struct store *store, uint64_t hash)
 {
     const struct bucket *bucket = &store->buckets[bucket_index(hash, bucket_count(store))];
@@ -173,12 +189,12 @@ enum ghost index_find_ghost(const struct store *store, uint64_t hash)
     const uint64_t head = atomic_load_explicit(&bucket->head, memory_order_acquire);
     for (unsigned i = 0; i < SLOTS_PER_BUCKET; i++)
         if (((slot = slot_load(&bucket->slots[i])) & GHOST_MASK) == want)
-            return slot & GHOST_MAIN ? GHOST_OF_MAIN : GHOST_OF_SMALL;
+            return ghost_of(store, slot);
     for (uint32_t id = head_line(head); id != 0;) {
         const struct line *line = &store->lines[id];
         for (unsigned i = 0; i < SLOTS_PER_LINE; i++)
             if (((slot = slot_load(&line->slots[i])) & GHOST_MASK) == want)
-                return slot & GHOST_MAIN ? GHOST_OF_MAIN : GHOST_OF_SMALL;
+                return ghost_of(store, slot);
         id = atomic_load_explicit(&line->next, memory_order_acquire);
     }
     return GHOST_NONE;
@@ -346,9 +362,11 @@ void index_locked_clear(struct store *store, struct locked *at, uint64_t hash, e
 {
     uint64_t slot = 0;
     if (ghost != GHOST_NONE) {
-        const uint32_t stamp = store->ghost_next++;
-        if (stamp % GHOST_STAMPS == 0)
-            atomic_store_explicit(&store->ghost_stamp, stamp + GHOST_STAMPS, memory_order_relaxed);
+        const uint32_t number = store->ghost_next++, stamp = number >> store->ghost_shift;
+        if (number % GHOST_STAMPS == 0)
+            atomic_store_explicit(&store->ghost_stamp,
+                                  (number + GHOST_STAMPS) >> store->ghost_shift,
+                                  memory_order_relaxed);
         slot = SLOT_GHOST | slot_key(store, hash) | ghost_fingerprint(hash) |
                (ghost == GHOST_OF_MAIN ? GHOST_MAIN : 0) | (stamp & STAMP_MASK);
     }
@@ -448,7 +466,6 @@ bool index_locked_insert(struct store_thread *thread, struct locked *at, uint64_
 {
     struct store *store = thread->store;
     const uint64_t own_ghost = SLOT_GHOST | slot_key(store, hash) | ghost_fingerprint(hash);
-    const uint32_t now = atomic_load_explicit(&store->ghost_stamp, memory_order_relaxed);
     _Atomic uint64_t *best = NULL;
     uint64_t best_rank = 0; /* an empty slot beats ghosts, an older ghost a younger one */
     struct walk walk = walk_begin(store, at->bucket);
@@ -462,7 +479,7 @@ bool index_locked_insert(struct store_thread *thread, struct locked *at, uint64_
         if ((slot & SLOT_KIND) == 0)
             rank = UINT64_MAX;
         else if ((slot & SLOT_KIND) == SLOT_GHOST)
-            rank = 1 + ((now - slot) & STAMP_MASK);
+            rank = 1 + ghost_age(store, slot);
         if (rank > best_rank) {
             best_rank = rank;
             best = s;

@@ -17,7 +17,7 @@
 
 enum {
     FRAGMENT_PAYLOAD_MIN = 4096,
-    LARGE_PART = 16,
+    LARGE_PART = 32,
     /* Of one call: where memory is short, each has to free as much first. */
     STEP_BYTES_MAX = 64 << 10,
 };

@@ -29,6 +29,8 @@ enum {
     WAIT_SLEEP_NS = 100000,
     BARREN_MAX = 64,     /* tries without gain before a store is refused */
     BARREN_MAX_FULL = 2, /* the same with -M, where being full is ordinary */
+    ITEM_BYTES_FEW = 64, /* of small items, with their part of the index */
+    GHOST_SHIFT_MAX = 8, /* the bits of ghost_next above those of a stamp */
     SHRINK_SEGMENTS = 8, /* whose pages are returned in one go, 15 us each */
 };
 /* Of memory that has never been used, see store_touch_ahead(): so much of the data, and of the
@@ -506,6 +508,9 @@ static int sizes_set(struct store *store, const struct store_config *config)
     store->piece_bytes = store->segment_bytes / 16;
     if (store->piece_bytes > 32 << 10)
         store->piece_bytes = 32 << 10;
+    while (config->memory_bytes / ITEM_BYTES_FEW >> store->ghost_shift > STAMP_MASK / 4 &&
+           store->ghost_shift < GHOST_SHIFT_MAX)
+        store->ghost_shift++;
     store->item_bytes_max = config->item_bytes_max;
     store->no_evict = config->no_evict;
     store->no_cas = config->no_cas;

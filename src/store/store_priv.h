@@ -321,15 +321,20 @@ struct keep {
     /* changes when something is learned */
     _Alignas(CACHE_LINE_BYTES) uint64_t size;
     uint64_t free_bytes, tiny_bytes, round_bytes;
-    _Atomic uint64_t little_bytes; /* relaxed; read by any writer */
-    uint32_t small_permille;       /* share of the small queue */
-    uint32_t round_permille;       /* of `size` */
+    _Atomic uint64_t little_bytes;  /* relaxed; read by any writer */
+    _Atomic uint32_t ghost_age_max; /* likewise; in the units of stamps */
+    uint32_t small_permille;        /* share of the small queue */
+    uint32_t round_permille;        /* of `size` */
+    uint32_t free_permille;         /* likewise */
+    uint32_t ghost_permille;        /* of all items, how many evictions ghosts are good for */
     /* changes with each item or segment */
     _Alignas(CACHE_LINE_BYTES) uint32_t random; /* rounds chances */
     uint32_t learn_left;                        /* segments to evict until more is learned */
     uint32_t learned;                           /* how often */
+    uint64_t items;                             /* live, at the last look */
     struct returns returns[RETURNS_COUNT];
     struct keep_size sizes[KEEP_SIZES];
+    double small_bytes, earned_bytes, free_passed_bytes; /* see free_learn(); the past fades */
 };
 
 enum crawl_state { CRAWL_IDLE, CRAWL_CLAIMED, CRAWL_RUNNING };
@@ -374,6 +379,7 @@ struct store {
     uint32_t level0;           /* log2 of the smallest table: where tags begin */
     uint32_t record_bytes_max; /* larger records are split into fragments */
     uint32_t piece_bytes, fragment_bytes;
+    uint32_t ghost_shift; /* so that 24 bits of a stamp tell ages of many memories' worth */
     uint64_t item_bytes_max;
     bool no_evict, no_cas, evict_by_bytes;
     struct store_observer observer;
@@ -435,8 +441,9 @@ struct store {
     _Alignas(CACHE_LINE_BYTES) struct spin split_lock;
     _Atomic uint64_t bucket_room; /* buckets whose memory is claimed; written under split_lock */
     _Alignas(CACHE_LINE_BYTES) _Atomic int64_t items_rough; /* live items, a few late per thread */
-    /* Above all stamps that were given out. Read by each insert, so it moves once per GHOST_STAMPS
-     * evicted items and has a line of its own. */
+    /* Above all stamps that were given out, which count evictions that left a ghost, in units of
+     * 1 << ghost_shift. Read by each insert, so it moves once per GHOST_STAMPS of them and has a
+     * line of its own. */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t ghost_stamp;
 
     /* references and uploads */
@@ -449,7 +456,7 @@ struct store {
     _Alignas(CACHE_LINE_BYTES) struct spin maint_lock;
     _Atomic uint32_t maint_waiting; /* workers that want to help */
     uint32_t maint_now_s;           /* second of the last tick */
-    uint32_t ghost_next;            /* the next stamp, see ghost_stamp */
+    uint32_t ghost_next;            /* number of the next ghost, see ghost_stamp */
     _Atomic uint32_t evicted_age_s;
     _Atomic uint32_t now_s; /* of the last tick, for ages in store_info() */
     uint32_t expire_cursor; /* next segment to check, >= segments: done for this second */
@@ -615,7 +622,7 @@ MUST_USE int index_init(struct store *store);
 MUST_USE bool index_resize(struct store *store, uint64_t buckets, uint32_t index_segments);
 /* Lock-free lookup: the record, or NULL. Nothing is said about expiry or flush. */
 struct item *index_find(const struct store *store, const struct store_key *key, uint64_t *ret_loc);
-/* Lock-free: what remembers an eviction of this hash? */
+/* Lock-free: what remembers an eviction of this hash, if that was not too long ago? */
 enum ghost index_find_ghost(const struct store *store, uint64_t hash);
 
 void index_lock(struct store *store, uint64_t hash, struct locked *ret);
@@ -805,8 +812,10 @@ unsigned keep_freq_needed(const struct store *store, unsigned queue, uint64_t by
 unsigned keep_freq_moved(struct store *store, unsigned queue, unsigned freq, uint64_t bytes);
 /* Which sums a ghost of an item of `bytes` belongs to: enum returns_of. Any thread. */
 unsigned keep_returns_of(const struct store *store, enum ghost ghost, uint64_t bytes);
-/* An eviction has walked past a live item. */
+/* An eviction has walked past a live item: once for each. */
 void keep_seen(struct store *store, uint64_t bytes);
+/* The same for an eviction of the small queue: an item that has been used so often. */
+void keep_seen_small(struct store *store, unsigned freq, uint64_t bytes);
 /* A segment is about to be evicted, of so many in both queues. */
 void keep_learn(struct store *store, uint64_t segments);
 /* The share of the small queue among so many segments. */

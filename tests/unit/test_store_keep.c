@@ -17,6 +17,7 @@ enum {
     RETURNS = 8, /* fillings until a wanted key is asked for again */
     FILLINGS = 10 * RETURNS,
     WARM = 2 * RETURNS, /* before hits count */
+    GHOST_VALUE_BYTES = 16000,
 };
 
 static const uint8_t zeros[64 * 1024];
@@ -92,6 +93,37 @@ static void test_tiny_stay(void **state)
         fail_msg("tiny: %.3f, as large as others: %.3f, by bytes: %.3f", tiny, equal, by_bytes);
 }
 
+static uint64_t returns(struct kit *kit, uint64_t first, uint64_t count)
+{
+    const uint64_t before = kit_info(kit).ghost_hits;
+    for (uint64_t i = first; i < first + count; i++)
+        put(kit, "wanted", i, GHOST_VALUE_BYTES);
+    return kit_info(kit).ghost_hits - before;
+}
+
+/* A key that comes back soon after it was evicted is known; one that comes back after the memory
+ * has been filled several times is a new one, however much room the index has to remember it. */
+static void test_ghosts_age(void **state)
+{
+    enum { FILLING = MEMORY_MIB * 1024 * 1024 / GHOST_VALUE_BYTES, KEYS = 50 };
+    struct kit kit;
+    uint64_t number = 0;
+    (void)state;
+    open_full(&kit, false);
+    for (uint64_t i = 0; i < 2 * KEYS; i++)
+        put(&kit, "wanted", i, GHOST_VALUE_BYTES);
+    for (; number < FILLING * 5 / 4; number++)
+        put(&kit, "once", number, GHOST_VALUE_BYTES);
+    const uint64_t soon = returns(&kit, 0, KEYS);
+    for (; number < FILLING * 5; number++)
+        put(&kit, "once", number, GHOST_VALUE_BYTES);
+    const uint64_t late = returns(&kit, KEYS, KEYS);
+    kit_close(&kit);
+    if (soon < KEYS * 9 / 10 || late > 0)
+        fail_msg("known soon: %llu, late: %llu", (unsigned long long)soon,
+                 (unsigned long long)late);
+}
+
 /* Values that leave much of a segment's end unused: what they do not fill is not what died, and
  * copying them would not gain it. */
 static void test_ends_are_not_holes(void **state)
@@ -112,6 +144,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tiny_stay),
+        cmocka_unit_test(test_ghosts_age),
         cmocka_unit_test(test_ends_are_not_holes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -196,26 +196,19 @@ static bool leads(const struct record *record)
     return record->entry != NULL && record->entry == item_large_table(record->at.item, &fragments);
 }
 
-static void record_tell(const struct drain *drain, struct record *record)
-{
-    struct store *store = drain->thread->store;
-    const struct item *item = record->at.item;
-    const uint64_t bytes = item_total_bytes(item);
-    if (record->seen) /* before there was room for it */
-        return;
-    record->seen = true;
-    keep_seen(store, bytes);
-    if (drain->policy == POLICY_SMALL)
-        keep_seen_small(store, item_use_freq(item_use(item)), bytes);
-}
-
 static bool record_stays(const struct drain *drain, struct record *record)
 {
     const struct item *item = record->at.item;
     if ((item->fmt & FMT_LARGE) != 0 && !leads(record))
         return part_stays(drain, item);
-    record_tell(drain, record);
-    return item_stays(drain, item);
+    const bool stays = item_stays(drain, item);
+    const bool evicting = drain->policy == POLICY_SMALL || drain->policy == POLICY_MAIN;
+    if (evicting && !record->seen) { /* else it was, before there was room for it */
+        record->seen = true;
+        keep_seen(drain->thread->store, queue_of(drain), item_total_bytes(item),
+                  stays ? (int)item_use_freq(item_use(item)) : -1);
+    }
+    return stays;
 }
 
 /* Copy the locked item to its place and let its slot point there. */
@@ -566,15 +559,17 @@ static bool compact_one(struct store_thread *thread)
 static bool sweep_sparse(struct store_thread *thread)
 {
     struct store *store = thread->store;
-    if (soon_available(store) <= 2 * pool_low_water(store))
+    if (atomic_load_explicit(&store->available, memory_order_relaxed) <= 2 * pool_low_water(store))
         return false;
-    for (uint32_t seg; (seg = sparse_take(store)) != SEG_NONE;) {
+    for (unsigned i = 0; i < EXPIRE_LOOK; i++) {
+        const uint32_t seg = sparse_take(store);
+        if (seg == SEG_NONE)
+            return false;
         const struct segment *s = &store->segments[seg];
-        if (seg_sealed(s) && sparse(store, s) &&
-            atomic_load_explicit(&s->pins, memory_order_relaxed) == 0)
+        if (seg_sealed(s) && sparse(store, s))
             return drain_segment(thread, seg, POLICY_COMPACT);
     }
-    return false;
+    return true; /* a step, if only of looking */
 }
 
 /* The oldest segment of a queue that can be drained. Those that uploads, pieces or pins hold go to

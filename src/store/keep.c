@@ -14,7 +14,7 @@
  *               use to spare. It costs nothing beyond these percents, whatever the sizes are.
  *   round_bytes the least that a round costs, in bytes, see keep_freq_moved().
  *   small_permille  the share of the small queue.
- *   ghost_age_max   how many evictions a ghost is good for.
+ *   ghost_age_max   how many ghosts later one is still good for.
  *
  * Measured by bench/policy.c on 21 workloads at two or three sizes, misses beside memcached's
  * (objects, bytes), before all this was learned and now: zipf 1.0 at 10 % 0.77, 0.93 and 0.75,
@@ -40,7 +40,7 @@ enum {
     FREE_PERMILLE_MAX = 150,
     FREE_PER_EARNED = 2,        /* of what earned its place, the part that may pass unasked, */
     EARNED_ONE_IN = 400,        /* if that much is earned of what the small queue evicts */
-    GHOST_PERMILLE_FIRST = 500, /* of all items, in evictions */
+    GHOST_PERMILLE_FIRST = 500, /* of all items, in ghosts */
     GHOST_PERMILLE_MIN = 300,
     GHOST_PERMILLE_MAX = 4000,
     TINY_PERCENT = 5, /* of all bytes */
@@ -65,7 +65,7 @@ _Static_assert(KEEP_SIZES == (64 - SIZE_LOG2_MIN) * SIZES_PER_OCTAVE, "buckets f
 
 /* Of the sizes seen, at each look: what was seen a memory's worth of evictions ago counts 1 %. */
 #define FADE 0.25
-/* Likewise, of what passed. */
+/* Likewise, of what passed: 20 %. */
 #define FADE_PASSED 0.1
 
 static uint32_t within(uint32_t value, uint32_t least, uint32_t most)
@@ -143,23 +143,17 @@ static uint64_t size_bucket_low(unsigned bucket)
     return (uint64_t)(SIZES_PER_OCTAVE + bucket % SIZES_PER_OCTAVE) << (log2 - 2);
 }
 
-void keep_seen(struct store *store, uint64_t bytes)
-{
-    struct keep_size *size = &store->keep.sizes[size_bucket(bytes)];
-    size->bytes += (double)bytes;
-    size->items += 1.0;
-}
-
-void keep_seen_small(struct store *store, unsigned freq, uint64_t bytes)
+void keep_seen(struct store *store, unsigned queue, uint64_t bytes, int freq)
 {
     struct keep *keep = &store->keep;
-    keep->small_bytes += (double)bytes;
-    if (freq < keep_freq_needed(store, QUEUE_SMALL, bytes))
+    struct keep_size *size = &keep->sizes[size_bucket(bytes)];
+    size->bytes += (double)bytes;
+    size->items += 1.0;
+    if (queue != QUEUE_SMALL)
         return;
-    if (freq > 0)
-        keep->earned_bytes += (double)bytes;
-    else
-        keep->free_passed_bytes += (double)bytes;
+    keep->small_bytes += (double)bytes;
+    keep->earned_bytes += freq > 0 ? (double)bytes : 0.0;
+    keep->free_passed_bytes += freq == 0 ? (double)bytes : 0.0;
 }
 
 /* What passes unasked takes the place of what has earned to stay. So it may be half as much; but
@@ -228,7 +222,8 @@ static void returns_update(struct store *store)
 {
     uint64_t sum[COUNT_ID_COUNT];
     counters_sum(store, sum);
-    store->keep.items = sum[COUNT_LINKED] - sum[COUNT_UNLINKED];
+    const int64_t items = (int64_t)(sum[COUNT_LINKED] - sum[COUNT_UNLINKED]); /* may be a few off */
+    store->keep.items = items > 0 ? (uint64_t)items : 0;
     for (unsigned i = 0; i < RETURNS_COUNT; i++) {
         struct returns *returns = &store->keep.returns[i];
         const uint64_t bytes = sum[COUNT_GHOST_BYTES + i], hits = sum[COUNT_GHOST_HITS + i];
@@ -328,27 +323,36 @@ unsigned keep_small_permille(const struct store *store, uint64_t segments)
     return store->keep.small_permille;
 }
 
-/* After a sixteenth of the memory, sooner while little is known. */
+static void returns_learn(struct store *store, uint64_t segments)
+{
+    struct keep *keep = &store->keep;
+    returns_update(store);
+    const int demand = returns_demand(keep);
+    small_share_learn(keep, demand);
+    ghosts_learn(store, demand);
+    round_learn(keep, keep_small_permille(store, segments));
+}
+
+/* After a sixteenth of the memory. About sizes sooner while little is known; about what comes back
+ * for the first time when the memory has been filled once more. */
 void keep_learn(struct store *store, uint64_t segments)
 {
     struct keep *keep = &store->keep;
-    if (keep->learn_left > 0) {
-        keep->learn_left--;
-        return;
-    }
-    const uint32_t most =
-        atomic_load_explicit(&store->segment_limit, memory_order_relaxed) / LEARN_STEPS;
-    keep->learn_left = keep->learned < most ? keep->learned : most;
-    if (keep->learned++ == 0)
+    const uint32_t all = atomic_load_explicit(&store->segment_limit, memory_order_relaxed);
+    const uint32_t most = all / LEARN_STEPS;
+    if (keep->learned == 0) {
         sizes_guess(store);
-    free_learn(keep);
-    sizes_learn(keep);
-    if (keep->learn_left == most) {
-        returns_update(store);
-        const int demand = returns_demand(keep);
-        small_share_learn(keep, demand);
-        ghosts_learn(store, demand);
-        round_learn(keep, keep_small_permille(store, segments));
+        keep->returns_left = all;
+    }
+    if (keep->learn_left-- == 0) {
+        keep->learn_left = keep->learned < most ? keep->learned : most;
+        keep->learned++;
+        free_learn(keep);
+        sizes_learn(keep);
+    }
+    if (keep->returns_left-- == 0) {
+        keep->returns_left = most;
+        returns_learn(store, segments);
     }
     keep->round_bytes = keep->size * keep->round_permille / ROUND_PERMILLE_MAX;
 }

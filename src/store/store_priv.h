@@ -326,11 +326,12 @@ struct keep {
     uint32_t small_permille;        /* share of the small queue */
     uint32_t round_permille;        /* of `size` */
     uint32_t free_permille;         /* likewise */
-    uint32_t ghost_permille;        /* of all items, how many evictions ghosts are good for */
+    uint32_t ghost_permille;        /* of all items, how many ghosts later one is good for */
     /* changes with each item or segment */
     _Alignas(CACHE_LINE_BYTES) uint32_t random; /* rounds chances */
     uint32_t learn_left;                        /* segments to evict until more is learned */
     uint32_t learned;                           /* how often */
+    uint32_t returns_left;                      /* likewise, until it is about what comes back */
     uint64_t items;                             /* live, at the last look */
     struct returns returns[RETURNS_COUNT];
     struct keep_size sizes[KEEP_SIZES];
@@ -441,7 +442,7 @@ struct store {
     _Alignas(CACHE_LINE_BYTES) struct spin split_lock;
     _Atomic uint64_t bucket_room; /* buckets whose memory is claimed; written under split_lock */
     _Alignas(CACHE_LINE_BYTES) _Atomic int64_t items_rough; /* live items, a few late per thread */
-    /* Above all stamps that were given out, which count evictions that left a ghost, in units of
+    /* Not below any stamp that was given out; they count evictions that left a ghost, in units of
      * 1 << ghost_shift. Read by each insert, so it moves once per GHOST_STAMPS of them and has a
      * line of its own. */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t ghost_stamp;
@@ -812,10 +813,9 @@ unsigned keep_freq_needed(const struct store *store, unsigned queue, uint64_t by
 unsigned keep_freq_moved(struct store *store, unsigned queue, unsigned freq, uint64_t bytes);
 /* Which sums a ghost of an item of `bytes` belongs to: enum returns_of. Any thread. */
 unsigned keep_returns_of(const struct store *store, enum ghost ghost, uint64_t bytes);
-/* An eviction has walked past a live item: once for each. */
-void keep_seen(struct store *store, uint64_t bytes);
-/* The same for an eviction of the small queue: an item that has been used so often. */
-void keep_seen_small(struct store *store, unsigned freq, uint64_t bytes);
+/* An eviction of that queue has walked past a live item: once for each. It has been used `freq`
+ * times; -1: it does not stay. */
+void keep_seen(struct store *store, unsigned queue, uint64_t bytes, int freq);
 /* A segment is about to be evicted, of so many in both queues. */
 void keep_learn(struct store *store, uint64_t segments);
 /* The share of the small queue among so many segments. */

@@ -225,6 +225,8 @@ static enum cmd_rc stats_slabs(struct cmd_ctx *ctx, struct proto_request *req, s
     if (ctx->server != NULL && ctx->server->stats_sum != NULL)
         ctx->server->stats_sum(ctx->server_arg, sum);
     const uint64_t used = info.segments_max - info.segments_free - info.segments_index;
+    /* what has been counted stays to be seen, also when all of it has been flushed */
+    const bool shown = used > 0 || sum[STAT_CMD_SET] > 0;
     const struct row rows[] = {
         {"chunk_size", info.segment_bytes},
         {"chunks_per_page", 1},
@@ -242,10 +244,10 @@ static enum cmd_rc stats_slabs(struct cmd_ctx *ctx, struct proto_request *req, s
         {"cas_badval", sum[STAT_CAS_BADVAL]},
         {"touch_hits", sum[STAT_TOUCH_HITS]},
     };
-    for (size_t i = 0; used > 0 && i < COUNT_OF(rows); i++)
+    for (size_t i = 0; shown && i < COUNT_OF(rows); i++)
         out_printf(ctx->out, "STAT %d:%s %llu\r\n", CMD_CLASS, rows[i].name,
                    (unsigned long long)rows[i].value);
-    put_row(ctx->out, "active_slabs", used > 0);
+    put_row(ctx->out, "active_slabs", shown);
     put_row(ctx->out, "total_malloced", info.memory_used_bytes);
     return end(ctx);
 }

@@ -585,6 +585,9 @@ def test_own_machine_is_always_served():
 def glance(*args, listen="127.0.0.1", **more):
     """The rows without addresses, blanks as one, and the warnings."""
     with harness.Server("-v", *args, listen=listen, **more) as server:
+        harness.until(lambda: "listening on" in server.errors())  # it could be reached before
+        server.process.terminate()
+        server.process.wait(harness.WAIT_S)
         lines = server.errors().splitlines()
     rows = [re.sub(r"  +", "|", line.split("listening on ")[1]).split("|", 1)[1]
             for line in lines if "listening on" in line]

@@ -2,6 +2,7 @@
 """The binary protocol against a server: what each opcode answers, what is malformed, large values,
 packets cut anywhere, the choice of the protocol."""
 
+import contextlib
 import os
 import random
 import re
@@ -350,9 +351,10 @@ def listening(server):
     inodes = set()
     folder = f"/proc/{server.process.pid}/fd"
     for fd in os.listdir(folder):
-        match = re.match(r"socket:\[(\d+)\]", os.readlink(f"{folder}/{fd}"))
-        if match:
-            inodes.add(match[1])
+        with contextlib.suppress(FileNotFoundError):  # a connection that was closed just now
+            match = re.match(r"socket:\[(\d+)\]", os.readlink(f"{folder}/{fd}"))
+            if match:
+                inodes.add(match[1])
     found = {}
     for line in open("/proc/net/tcp").readlines()[1:]:
         words = line.split()

@@ -108,6 +108,17 @@ def test_no_evictions():
         harness.until(room)
 
 
+def test_what_was_counted_outlives_a_flush(reference):
+    if reference:
+        pytest.skip("memcached keeps its pages")
+    with harness.Server("-t", "1") as server, server.connect() as conn:
+        conn.set(b"key", b"value")
+        conn.ask(b"flush_all\r\n", b"OK\r\n")
+        harness.until(lambda: conn.stats(b"slabs").get("1:total_pages") == "0")
+        slabs = conn.stats(b"slabs")
+        assert (slabs["1:cmd_set"], slabs["active_slabs"]) == ("1", "1")
+
+
 def test_no_memory_removes_the_old_value():
     with harness.Server("-m", "16", "-M") as server, server.connect() as conn:
         conn.set(b"old", b"x")

@@ -51,7 +51,7 @@ enum store_rc store_upload_new(struct store_thread *thread, const struct store_k
     upload->hash = key->hash;
     upload->value_bytes = value_bytes;
     upload->large = value_is_large(store, key->key.len, value_bytes);
-    /* A value that would fill the small queue by itself would be gone with the next eviction. And
+    /* A value that takes a good part of the small queue would be gone with the next eviction. And
      * its parts lie in segments of their own: among copies of what stays each would hold all of its
      * segment until the value is complete, so that a small memory could not take the last ones. */
     const bool takes_much = value_bytes > memory_bytes(store) / LARGE_PART;

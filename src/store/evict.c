@@ -47,11 +47,17 @@ static unsigned queue_of(const struct drain *drain)
     return drain->policy == POLICY_SMALL ? QUEUE_SMALL : QUEUE_MAIN;
 }
 
+/* Is it about what to keep, and not about where what is kept lies? */
+static bool evicts(const struct drain *drain)
+{
+    return drain->policy == POLICY_SMALL || drain->policy == POLICY_MAIN;
+}
+
 /* The demands rise when round after round nothing can go because everything has been used. */
 static bool item_stays(const struct drain *drain, const struct item *item)
 {
     const struct store *store = drain->thread->store;
-    if (drain->policy == POLICY_PURGE || drain->policy == POLICY_COMPACT)
+    if (!evicts(drain))
         return true;
     return item_use_freq(item_use(item)) >=
            keep_freq_needed(store, queue_of(drain), item_total_bytes(item)) +
@@ -126,9 +132,8 @@ void item_end(struct store_thread *thread, struct locked *at, uint64_t hash, enu
 static struct log_class where_to(const struct drain *drain, uint32_t exp_s)
 {
     const struct store *store = drain->thread->store;
-    const bool same = drain->policy == POLICY_COMPACT || drain->policy == POLICY_PURGE;
-    return (struct log_class){.queue =
-                                  same ? store->segments[drain->seg].queue : (uint8_t)QUEUE_MAIN,
+    return (struct log_class){.queue = evicts(drain) ? (uint8_t)QUEUE_MAIN
+                                                     : store->segments[drain->seg].queue,
                               .class = class_of(drain->thread, exp_s)};
 }
 
@@ -137,7 +142,7 @@ static void freq_after_move(const struct drain *drain, struct item *copy)
 {
     const uint16_t use = item_use(copy);
     unsigned freq = item_use_freq(use);
-    if (drain->policy == POLICY_SMALL || drain->policy == POLICY_MAIN)
+    if (evicts(drain))
         freq = keep_freq_moved(drain->thread->store, queue_of(drain), freq, item_total_bytes(copy));
     atomic_store_explicit(&copy->use,
                           (uint16_t)((use & (USE_LA_MASK | USE_FETCHED)) | freq << USE_FREQ_SHIFT),
@@ -202,8 +207,7 @@ static bool record_stays(const struct drain *drain, struct record *record)
     if ((item->fmt & FMT_LARGE) != 0 && !leads(record))
         return part_stays(drain, item);
     const bool stays = item_stays(drain, item);
-    const bool evicting = drain->policy == POLICY_SMALL || drain->policy == POLICY_MAIN;
-    if (evicting && !record->seen) { /* else it was, before there was room for it */
+    if (evicts(drain) && !record->seen) { /* else it was, before there was room for it */
         record->seen = true;
         keep_seen(drain->thread->store, queue_of(drain), item_total_bytes(item),
                   stays ? (int)item_use_freq(item_use(item)) : -1);
@@ -272,7 +276,7 @@ static uint32_t record_move(const struct drain *drain, struct record *record)
 /* There is no room for a record that should stay. */
 static void record_give_up(struct drain *drain, struct record *record)
 {
-    if (drain->policy == POLICY_COMPACT || drain->policy == POLICY_PURGE) {
+    if (!evicts(drain)) {
         drain->out_of_room = true;
     } else if (record_lock(drain->thread->store, record)) { /* let it go like the others */
         item_end(drain->thread, &record->at, record->hash, STORE_OK, GHOST_OF_SMALL);
@@ -377,7 +381,7 @@ static void drain_finish(struct store_thread *thread)
 {
     struct store *store = thread->store;
     struct drain *drain = &store->drain;
-    if (drain->policy == POLICY_MAIN || drain->policy == POLICY_SMALL)
+    if (evicts(drain))
         barren_count(store, drain->ended_bytes);
     if (drain->policy == POLICY_COMPACT)
         count_add(thread, COUNT_SEGMENTS_COMPACTED, 1);
@@ -431,12 +435,6 @@ static bool drain_segment(struct store_thread *thread, uint32_t seg, enum policy
     };
     queue_remove(store, seg);
     return drain_step(thread);
-}
-
-static uint32_t soon_available(const struct store *store)
-{
-    return atomic_load_explicit(&store->available, memory_order_relaxed) +
-           atomic_load_explicit(&store->limbo_waiting, memory_order_relaxed);
 }
 
 /* ── which segment ────────────────────────────────────────────────────────────────────────── */
@@ -669,6 +667,12 @@ bool reclaim(struct store_thread *thread)
     pool_limbo_collect(store);
     thread->evicting = false;
     return gained;
+}
+
+static uint32_t soon_available(const struct store *store)
+{
+    return atomic_load_explicit(&store->available, memory_order_relaxed) +
+           atomic_load_explicit(&store->limbo_waiting, memory_order_relaxed);
 }
 
 /* Take the lock from one who works by steps, too, but do not wait for one who has lost its core. */

@@ -165,17 +165,17 @@ struct item *index_find(const struct store *store, const struct store_key *key, 
     return find_by_scan(store, key, ret_loc);
 }
 
-/* Entries that are told apart by age: evictions in units of 1 << ghost_shift. */
-static uint64_t ghost_age(const struct store *store, uint64_t slot)
+/* How many ghosts have been made since this one, in units of 1 << ghost_shift. */
+static uint64_t ghost_age(uint32_t now, uint64_t slot)
 {
-    const uint32_t now = atomic_load_explicit(&store->ghost_stamp, memory_order_relaxed);
     return (now - slot) & STAMP_MASK;
 }
 
 static enum ghost ghost_of(const struct store *store, uint64_t slot)
 {
-    /* relaxed: the bound moves slowly */
-    if (ghost_age(store, slot) >
+    /* relaxed: both move slowly */
+    const uint32_t now = atomic_load_explicit(&store->ghost_stamp, memory_order_relaxed);
+    if (ghost_age(now, slot) >
         atomic_load_explicit(&store->keep.ghost_age_max, memory_order_relaxed))
         return GHOST_NONE;
     return slot & GHOST_MAIN ? GHOST_OF_MAIN : GHOST_OF_SMALL;
@@ -466,6 +466,7 @@ bool index_locked_insert(struct store_thread *thread, struct locked *at, uint64_
 {
     struct store *store = thread->store;
     const uint64_t own_ghost = SLOT_GHOST | slot_key(store, hash) | ghost_fingerprint(hash);
+    const uint32_t now = atomic_load_explicit(&store->ghost_stamp, memory_order_relaxed);
     _Atomic uint64_t *best = NULL;
     uint64_t best_rank = 0; /* an empty slot beats ghosts, an older ghost a younger one */
     struct walk walk = walk_begin(store, at->bucket);
@@ -479,7 +480,7 @@ bool index_locked_insert(struct store_thread *thread, struct locked *at, uint64_
         if ((slot & SLOT_KIND) == 0)
             rank = UINT64_MAX;
         else if ((slot & SLOT_KIND) == SLOT_GHOST)
-            rank = 1 + ghost_age(store, slot);
+            rank = 1 + ghost_age(now, slot);
         if (rank > best_rank) {
             best_rank = rank;
             best = s;

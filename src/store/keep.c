@@ -180,12 +180,18 @@ static void sizes_set(struct keep *keep, uint64_t size)
     atomic_store_explicit(&keep->little_bytes, size / LITTLE_PART, memory_order_relaxed);
 }
 
+static uint64_t items_of(const uint64_t sum[COUNT_ID_COUNT])
+{
+    const int64_t items = (int64_t)(sum[COUNT_LINKED] - sum[COUNT_UNLINKED]);
+    return items > 0 ? (uint64_t)items : 0; /* counted thread by thread: a few off, maybe */
+}
+
 /* Before anything has been walked past: the mean of all items. */
 static void sizes_guess(struct store *store)
 {
     uint64_t sum[COUNT_ID_COUNT];
     counters_sum(store, sum);
-    const uint64_t items = sum[COUNT_LINKED] - sum[COUNT_UNLINKED];
+    const uint64_t items = items_of(sum);
     const uint64_t bytes = sum[COUNT_LINKED_BYTES] - sum[COUNT_UNLINKED_BYTES];
     sizes_set(&store->keep, items > 0 ? bytes / items : 0);
 }
@@ -218,12 +224,11 @@ static void sizes_learn(struct keep *keep)
 
 /* ── what comes back ──────────────────────────────────────────────────────────────────────── */
 
-static void returns_update(struct store *store)
+/* Returns how many items there are. */
+static uint64_t returns_update(struct store *store)
 {
     uint64_t sum[COUNT_ID_COUNT];
     counters_sum(store, sum);
-    const int64_t items = (int64_t)(sum[COUNT_LINKED] - sum[COUNT_UNLINKED]); /* may be a few off */
-    store->keep.items = items > 0 ? (uint64_t)items : 0;
     for (unsigned i = 0; i < RETURNS_COUNT; i++) {
         struct returns *returns = &store->keep.returns[i];
         const uint64_t bytes = sum[COUNT_GHOST_BYTES + i], hits = sum[COUNT_GHOST_HITS + i];
@@ -232,6 +237,7 @@ static void returns_update(struct store *store)
         returns->bytes = bytes;
         returns->hits = hits;
     }
+    return items_of(sum);
 }
 
 /* How much of the memory the small queue gets. What leaves either queue leaves a ghost (of the main
@@ -259,7 +265,7 @@ static void small_share_learn(struct keep *keep, int demand)
  * Measured (objects, bytes beside memcached): good for ever, zipf 1.0 is at 0.76, 0.90, a loop
  * among others at 0.72, 0.94; for an eighth of all items 0.73, 0.89 and 0.54, 0.86, but popularity
  * that jumps at 0.91, 1.03 instead of 0.90, 0.99; learned, all get the better of the two. */
-static void ghosts_learn(struct store *store, int demand)
+static void ghosts_learn(struct store *store, int demand, uint64_t items)
 {
     struct keep *keep = &store->keep;
     uint32_t permille = keep->ghost_permille;
@@ -268,7 +274,7 @@ static void ghosts_learn(struct store *store, int demand)
     else if (demand < 0)
         permille -= permille / 11;
     keep->ghost_permille = within(permille, GHOST_PERMILLE_MIN, GHOST_PERMILLE_MAX);
-    const uint64_t age = ((keep->items * keep->ghost_permille / 1000) >> store->ghost_shift) +
+    const uint64_t age = ((items * keep->ghost_permille / 1000) >> store->ghost_shift) +
                          (GHOST_STAMPS >> store->ghost_shift) + 1;
     atomic_store_explicit(&keep->ghost_age_max, age < STAMP_MASK ? (uint32_t)age : STAMP_MASK,
                           memory_order_relaxed);
@@ -326,10 +332,10 @@ unsigned keep_small_permille(const struct store *store, uint64_t segments)
 static void returns_learn(struct store *store, uint64_t segments)
 {
     struct keep *keep = &store->keep;
-    returns_update(store);
+    const uint64_t items = returns_update(store);
     const int demand = returns_demand(keep);
     small_share_learn(keep, demand);
-    ghosts_learn(store, demand);
+    ghosts_learn(store, demand, items);
     round_learn(keep, keep_small_permille(store, segments));
 }
 

@@ -117,7 +117,9 @@ bool sparse(const struct store *store, const struct segment *segment)
            (int64_t)store->segment_bytes;
 }
 
-/* Where keys are overwritten, what they were dies in the order in which it was written, and soon
+/* Is it sparse, and complete? Then tell it, once.
+ *
+ * Where keys are overwritten, what they were dies in the order in which it was written, and soon
  * next to nothing of a segment is alive. Whoever takes the last but that from it puts it into a
  * list, so that it is used again at once, long before memory is short: else the log would run
  * through all of it, page after page fresh from the kernel.
@@ -129,8 +131,9 @@ bool sparse(const struct store *store, const struct segment *segment)
  * has died. */
 static void sparse_tell(struct store *store, struct segment *segment)
 {
-    /* relaxed: the caller and sparse_take()'s ask again with what order they need */
-    if (atomic_load_explicit(&segment->state, memory_order_relaxed) != SEG_SEALED ||
+    /* relaxed: who takes it from the list asks again with the order that it needs */
+    if (!sparse(store, segment) ||
+        atomic_load_explicit(&segment->state, memory_order_relaxed) != SEG_SEALED ||
         atomic_load_explicit(&segment->writers, memory_order_relaxed) != 0 ||
         atomic_exchange_explicit(&segment->sparse_told, true, memory_order_acq_rel))
         return;
@@ -168,7 +171,7 @@ static void account_dead(struct store *store, struct segment *segment, int64_t b
 {
     const bool was_sparse = sparse(store, segment);
     account_live(segment, -bytes, -1);
-    if (!was_sparse && sparse(store, segment))
+    if (!was_sparse)
         sparse_tell(store, segment);
 }
 
@@ -176,8 +179,7 @@ static void writer_done(struct store *store, struct segment *segment)
 {
     /* release: the drainer that sees no writers sees every record and the filler */
     atomic_fetch_sub_explicit(&segment->writers, 1, memory_order_release);
-    if (sparse(store, segment))
-        sparse_tell(store, segment);
+    sparse_tell(store, segment);
 }
 
 static void piece_retire(struct store *store, struct piece *piece)
@@ -230,8 +232,7 @@ static void group_seal(struct store *store, struct group *group)
                           store->segment_bytes - s->bump);
     group->open = SEG_NONE;
     queue_push(store, seg, false);
-    if (sparse(store, s))
-        sparse_tell(store, s);
+    sparse_tell(store, s);
 }
 
 /* Let a fresh segment be the open one; group lock held. */

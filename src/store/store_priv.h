@@ -332,7 +332,6 @@ struct keep {
     uint32_t learn_left;                        /* segments to evict until more is learned */
     uint32_t learned;                           /* how often */
     uint32_t returns_left;                      /* likewise, until it is about what comes back */
-    uint64_t items;                             /* live, at the last look */
     struct returns returns[RETURNS_COUNT];
     struct keep_size sizes[KEEP_SIZES];
     double small_bytes, earned_bytes, free_passed_bytes; /* see free_learn(); the past fades */

@@ -122,15 +122,7 @@ static void *worker_main(void *arg)
 static void *maintainer_main(void *arg)
 {
     struct race *race = arg;
-    struct kit kit;
-    kit_join(&kit, race->store, KIT_START_S);
-    while (!atomic_load(&race->stop)) {
-        store_maintain(kit.thread);
-        store_thread_offline(kit.thread);
-        store_maintain_wait(race->store, 1);
-        store_thread_online(kit.thread, KIT_START_S);
-    }
-    kit_close(&kit);
+    kit_keep_house(race->store, &race->stop, 1);
     return NULL;
 }
 

@@ -107,15 +107,7 @@ static void *write_all(void *arg)
 static void *keep_house(void *arg)
 {
     struct overwriting *all = arg;
-    struct kit kit;
-    kit_join(&kit, all->store, KIT_START_S);
-    while (!atomic_load(&all->stop)) {
-        store_maintain(kit.thread);
-        store_thread_offline(kit.thread);
-        store_maintain_wait(all->store, 20);
-        store_thread_online(kit.thread, KIT_START_S);
-    }
-    kit_close(&kit);
+    kit_keep_house(all->store, &all->stop, 20);
     return NULL;
 }
 

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -88,6 +89,19 @@ void kit_close(struct kit *kit)
     store_thread_free(kit->thread);
     if (kit->owner)
         store_free(kit->store);
+}
+
+void kit_keep_house(struct store *store, const _Atomic bool *stop, uint32_t wait_ms)
+{
+    struct kit kit;
+    kit_join(&kit, store, KIT_START_S);
+    while (!atomic_load(stop)) {
+        store_maintain(kit.thread);
+        store_thread_offline(kit.thread);
+        store_maintain_wait(store, wait_ms);
+        store_thread_online(kit.thread, KIT_START_S);
+    }
+    kit_close(&kit);
 }
 
 void kit_tick(struct kit *kit)

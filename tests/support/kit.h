@@ -63,6 +63,9 @@ void kit_open(struct kit *kit, const struct store_config *config);
 void kit_open_default(struct kit *kit); /* 16 MiB, items up to 1 MiB, fixed hash seed */
 void kit_join(struct kit *kit, struct store *store, uint32_t now_s);
 void kit_close(struct kit *kit);
+/* Be the housekeeping thread of a store whose time stands still, until `stop`; between two rounds
+ * asleep for at most `wait_ms`. */
+void kit_keep_house(struct store *store, const _Atomic bool *stop, uint32_t wait_ms);
 void kit_tick(struct kit *kit); /* a quiescent point */
 void kit_time_set(struct kit *kit, uint32_t now_s);
 struct store_info kit_info(struct kit *kit);
